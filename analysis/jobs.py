@@ -72,12 +72,12 @@ class SummaryJob:
             report = compose(runs[0], self.baseline)
         # Tables are written and printed first: figures and sentences of a large study take minutes.
         with _writing(self.wanted.out):
-            markdown_page = write_tables(report, self.wanted.out, self.wanted.latex)
+            markdown_page = write_tables(report, self.wanted.out, latex=self.wanted.latex)
         console = _console()
         if show and not is_quiet():
             print_report(report, console)
         with _writing(self.wanted.out):
-            self.path = write_page(report, self._sources, self.wanted, _step, refresh)
+            self.path = write_page(report, self._sources, self.wanted, _step, refresh=refresh)
         if show:
             kinds = "Tables as Markdown, LaTeX and CSV" + (", figures" if self.wanted.figures else "")
             lines = [f"{kinds}: {self.wanted.out}", f"Report: {markdown_page}", f"Web page: {self.path}"]
@@ -101,7 +101,7 @@ class ComparisonJob:
     def make(self, runs: list[Runs], refresh: int = 0, show: bool = True) -> int:
         compared = compare_studies(*runs)
         with _writing(self.wanted.out):
-            self.path = write_comparison(compared, self.wanted, _step, refresh)
+            self.path = write_comparison(compared, self.wanted, _step, refresh=refresh)
         if show:
             console = _console()
             if not is_quiet():

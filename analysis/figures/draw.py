@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -62,8 +61,9 @@ def draw_all(
     datasets: Sequence[str],
     metrics: Mapping[str, pd.DataFrame],
     anneal: Mapping[str, float],
-    advance: Advance | None = None,
-    units: Mapping[str, Unit] = MappingProxyType({}),
+    *,
+    advance: Advance | None,
+    units: Mapping[str, Unit],
 ) -> Pictures:
     """Draw every figure of every dataset.
 
@@ -113,7 +113,7 @@ def runs_with_curves(cells: Sequence[Cell], datasets: Sequence[str]) -> set[str]
     }
 
 
-def draw_differences(compared: Sequence[Comparison], advance: Advance | None = None) -> Pictures:
+def draw_differences(compared: Sequence[Comparison], *, advance: Advance | None) -> Pictures:
     """Draw the figures of two studies side by side, one per dataset."""
     datasets = dict.fromkeys(comparison.a.dataset for comparison in compared)
     return _draw(

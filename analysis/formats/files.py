@@ -51,8 +51,9 @@ def table_files(
     name: str,
     columns: Sequence[str],
     tables: Sequence[Table],
-    best: Sequence[Average] | None = None,
-    latex: Style = "plain",
+    *,
+    best: Sequence[Average] | None,
+    latex: Style,
 ) -> dict[str, str]:
     """Tables in three formats: file name -> content.
 
@@ -66,7 +67,9 @@ def table_files(
     if not tables:
         return {}
     labels = latex_labels(tables, name)
-    floats = (latex_table(t, best, latex, label) for t, label in zip(tables, labels, strict=True))
+    floats = (
+        latex_table(t, best=best, style=latex, label=label) for t, label in zip(tables, labels, strict=True)
+    )
     files = {
         f"{name}.md": "\n".join(map(section, tables)),
         f"{name}.tex": "\n".join([latex_header(latex), *floats]),

@@ -74,9 +74,7 @@ def latex_labels(tables: Sequence[Table], name: str) -> list[str]:
     return labels
 
 
-def latex_table(
-    table: Table, best: Sequence[Average] | None = None, style: Style = "plain", label: str = ""
-) -> str:
+def latex_table(table: Table, *, best: Sequence[Average] | None, style: Style, label: str) -> str:
     r"""A ``table`` float with a caption, a label, and a ``tabular`` with booktabs rules.
 
     Args:
@@ -84,7 +82,7 @@ def latex_table(
             above, as does its number, because LaTeX counts tables itself.
         best: the averages to set in bold, compared by identity; None: the caption does not speak of them.
         style: how numbers are set.
-        label: the label, without ``tab:``; see :func:`latex_labels`. If empty, it follows from the title.
+        label: the label, without ``tab:``; see :func:`latex_labels`.
     """
     remarks = [note for note in table.notes if note not in table.marks]
     comments = [f"% {line}" for line in (table.heading, *remarks)]
@@ -99,7 +97,7 @@ def latex_table(
         r"\begin{table}[tbp]",
         r"\centering",
         rf"\caption{{{caption}}}",
-        rf"\label{{tab:{label or _slug(table.heading)}}}",
+        rf"\label{{tab:{label}}}",
         rf"\begin{{tabular}}{{{alignment}}}",
         r"\toprule",
         *_latex_groups(table),

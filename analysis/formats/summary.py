@@ -50,7 +50,7 @@ class Wanted:
     """How LaTeX files set numbers."""
 
 
-def write_tables(report: Report, out: str, latex: Style = "plain") -> str:
+def write_tables(report: Report, out: str, *, latex: Style) -> str:
     """Write every table and report.md, each file whole or not at all; returns the path of report.md.
 
     Raises:
@@ -59,12 +59,12 @@ def write_tables(report: Report, out: str, latex: Style = "plain") -> str:
     # One after the other, because the files of a large study are large.
     rows = without_formulas(report.frame).to_csv(index=False, lineterminator="\n")
     write_files({"runs.csv": str(rows)}, out)
-    write_files(table_files("table2", CELL_COLUMNS, report.table2, report.best, latex), out)
-    write_files(table_files("bounds", CELL_COLUMNS, report.bounds, report.best, latex), out)
+    write_files(table_files("table2", CELL_COLUMNS, report.table2, best=report.best, latex=latex), out)
+    write_files(table_files("bounds", CELL_COLUMNS, report.bounds, best=report.best, latex=latex), out)
     compared = (*report.reproductions, *report.comparisons)
     # Not every study has these tables.
     optional = (
-        table_files(name, columns, tables, best, latex)
+        table_files(name, columns, tables, best=best, latex=latex)
         for name, columns, tables, best in (
             ("table3", CELL_COLUMNS, report.table3, report.best),
             ("further", CELL_COLUMNS, report.further, None),
@@ -79,7 +79,7 @@ def write_tables(report: Report, out: str, latex: Style = "plain") -> str:
 
 
 def write_page(
-    report: Report, sources: Sequence[Source], wanted: Wanted, steps: Steps, refresh: int = 0
+    report: Report, sources: Sequence[Source], wanted: Wanted, steps: Steps, *, refresh: int
 ) -> str:
     """Write the figures and the web page of a report; returns the page's path.
 
@@ -105,14 +105,14 @@ def write_page(
             generated = sentences(
                 best, report.frame, data_dir=wanted.data_dir, cache=folder, advance=advance
             )
-    page = report_page(report, pictures, generated, wanted.command, refresh)
+    page = report_page(report, pictures, generated, wanted.command, refresh=refresh)
     figures = _figure_files(pictures)
     write_files({**figures, "report.html": page}, wanted.out)
     _settle_figures(list(figures), wanted, "figures/.report.json", refresh)
     return f"{wanted.out.rstrip('/')}/report.html"
 
 
-def write_comparison(compared: TwoStudies, wanted: Wanted, steps: Steps, refresh: int = 0) -> str:
+def write_comparison(compared: TwoStudies, wanted: Wanted, steps: Steps, *, refresh: int) -> str:
     """Write every file of two studies side by side; returns the page's path.
 
     Raises:
@@ -125,10 +125,10 @@ def write_comparison(compared: TwoStudies, wanted: Wanted, steps: Steps, refresh
         from analysis.figures.draw import draw_differences
 
         with steps("drawing figures") as advance:
-            pictures = draw_differences(compared.comparisons, advance)
-    tables = table_files("compare", COMPARISON_COLUMNS, compared.tables, None, wanted.latex)
+            pictures = draw_differences(compared.comparisons, advance=advance)
+    tables = table_files("compare", COMPARISON_COLUMNS, compared.tables, best=None, latex=wanted.latex)
     replace_files([tables], wanted.out, ".compare-tables.json")
-    page = compare_page(compared, pictures, wanted.command, refresh)
+    page = compare_page(compared, pictures, wanted.command, refresh=refresh)
     figures = _figure_files(pictures)
     write_files({**figures, "compare.html": page}, wanted.out)
     _settle_figures(list(figures), wanted, "figures/.compare.json", refresh)
@@ -151,7 +151,7 @@ def _pictures(
     metrics = {str(run): rows for run, rows in curves.frame.groupby("run", sort=False)}
     anneal = dict(zip(map(str, done["run"]), map(float, annealing_epochs(done)), strict=True))
     units = {dataset: unit_of_table(report.cells, dataset) for dataset in report.datasets}
-    return draw_all(cells, report.datasets, metrics, anneal, advance, units), curves.problems
+    return draw_all(cells, report.datasets, metrics, anneal, advance=advance, units=units), curves.problems
 
 
 def _settle_figures(drawn: Sequence[str], wanted: Wanted, register: str, refresh: int) -> None:

@@ -92,11 +92,11 @@ def summarize(folder: Path) -> dict[str, Cost]:
     report = compose(runs)
     done("statistics")
     out = str(folder / "summary")
-    write_tables(report, out)
+    write_tables(report, out, latex="plain")
     done("files of tables")
     print_report(report, Console(file=io.StringIO(), width=100))
     done("tables on the terminal")
-    write_page(report, [source], Wanted(out, "benchmarks/collate.py"), step)
+    write_page(report, [source], Wanted(out, "benchmarks/collate.py"), step, refresh=0)
     done("the page")
     return costs
 

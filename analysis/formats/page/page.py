@@ -53,7 +53,8 @@ def report_page(
     pictures: Pictures,
     sentences: Sequence[Sentences],
     command: str,
-    refresh: int = 0,
+    *,
+    refresh: int,
 ) -> str:
     """Write the page of a report.
 
@@ -89,7 +90,7 @@ def report_page(
     )
 
 
-def compare_page(compared: TwoStudies, pictures: Pictures, command: str, refresh: int = 0) -> str:
+def compare_page(compared: TwoStudies, pictures: Pictures, command: str, *, refresh: int) -> str:
     """Write the page of two studies side by side."""
     return _template("compare.html.j2").render(
         compared=compared,

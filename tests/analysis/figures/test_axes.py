@@ -25,7 +25,7 @@ def test_the_bound_is_drawn_against_each_field_that_was_varied(varied: list[Cell
     assert [label.get_text() for label in ax.get_xticklabels()] == ["4", "8"]
     # By hand: 100.5 + 1 - 4 and 100.5 + 1 - 8, of both systems.
     assert sorted(y for _, y, _ in means_of(ax)) == [93.5, 93.5, 97.5, 97.5]
-    kinds = {picture.kind for picture in draw_all(varied, ["toy"], {}, {}).drawn}
+    kinds = {picture.kind for picture in draw_all(varied, ["toy"], {}, {}, advance=None, units={}).drawn}
     assert "axes" in kinds
 
 

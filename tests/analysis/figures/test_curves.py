@@ -33,7 +33,7 @@ def test_the_end_of_annealing_follows_the_schedule_of_each_run(
     sources = [open_source(str(tmp_path / "study"))]
     given: dict[str, float] = {}
 
-    def draw_all(*arguments: Mapping[str, float]) -> Pictures:
+    def draw_all(*arguments: Mapping[str, float], **options: object) -> Pictures:
         given.update(arguments[3])
         return Pictures((), ())
 

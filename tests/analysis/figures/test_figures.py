@@ -227,7 +227,7 @@ def test_a_figure_with_nothing_to_draw_is_left_out_with_a_reason(
 ) -> None:
     write_run("lstm-lm", status="unfinished")
     cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
-    pictures = draw_all(cells, ["ptb"], {}, {})
+    pictures = draw_all(cells, ["ptb"], {}, {}, advance=None, units={})
     assert pictures.drawn == ()
     assert len(pictures.left_out) == len(OF_CELLS)
     assert (
@@ -269,7 +269,7 @@ def test_the_best_of_many_variants_are_drawn_and_the_caption_says_so(
             "lstm-lm", dataset="toy", learning_rate=1.0 + k, estimates={"nll": 100.0 - k, "ppl": 90.0}
         )
     cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
-    pictures = draw_all(cells, ["toy"], {}, {})
+    pictures = draw_all(cells, ["toy"], {}, {}, advance=None, units={})
     (nll,) = (picture for picture in pictures.drawn if picture.kind == "nll")
     assert nll.caption.endswith(
         " Of the variants of each row, only the 12 with the lowest bounds on the test split are shown."
@@ -285,7 +285,7 @@ def test_a_figure_with_too_many_cells_is_left_out_with_a_reason(
     for L in range(1, 41):
         write_run("lstm-vae", L, dataset="toy")
     cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
-    pictures = draw_all(cells, ["toy"], {}, {})
+    pictures = draw_all(cells, ["toy"], {}, {}, advance=None, units={})
     assert "toy, nll: 40 cells and variants in one setting, of which 36 can be shown" in pictures.left_out
 
 

@@ -47,7 +47,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     grid_writer(place)()
     report = compose(collect([open_source(str(place / "study"))]))
     said = [Sentences(best, (HOSTILE,), ((HOSTILE, HOSTILE),)) for best in best_runs(report.cells, "ptb")]
-    page = report_page(report, draw_all(report.cells, ["ptb"], {}, {}), said, "python …")
+    page = report_page(
+        report, draw_all(report.cells, ["ptb"], {}, {}, advance=None, units={}), said, "python …", refresh=0
+    )
     (place / "report.html").write_text(page, encoding="utf-8")
     return place / "report.html"
 
@@ -135,7 +137,10 @@ def test_sorting_ranks_no_numbers_over_different_text(browser: Browser, tmp_path
             )
     report = compose(collect([open_source(str(tmp_path / "study"))]))
     path = tmp_path / "report.html"
-    path.write_text(report_page(report, draw_all([], [], {}, {}), [], "python …"), encoding="utf-8")
+    path.write_text(
+        report_page(report, draw_all([], [], {}, {}, advance=None, units={}), [], "python …", refresh=0),
+        encoding="utf-8",
+    )
     page = Opened(browser, path).page
     nll_button = sort_button(page, 1)
     nll_button.click()
@@ -246,7 +251,9 @@ def test_two_studies_open_as_well(
     small_grid("a")
     small_grid("b", 0.5, learning_rate=0.5)
     compared = compare_studies(*(collect([open_source(str(tmp_path / name))]) for name in "ab"))
-    page = compare_page(compared, draw_differences(compared.comparisons), "python …")
+    page = compare_page(
+        compared, draw_differences(compared.comparisons, advance=None), "python …", refresh=0
+    )
     (tmp_path / "compare.html").write_text(page, encoding="utf-8")
     opened = Opened(browser, tmp_path / "compare.html")
     first_table(opened.page).locator("thead button").nth(3).click()
@@ -314,7 +321,10 @@ def test_wide_tables_do_not_shrink_the_printed_page(browser: Browser, tmp_path: 
                     write(system, 5, setting, seed, dataset=dataset, estimates=numbers, **more)
     report = compose(collect([open_source(str(tmp_path / "study"))]))
     path = tmp_path / "report.html"
-    path.write_text(report_page(report, draw_all([], [], {}, {}), [], "python …"), encoding="utf-8")
+    path.write_text(
+        report_page(report, draw_all([], [], {}, {}, advance=None, units={}), [], "python …", refresh=0),
+        encoding="utf-8",
+    )
     # A4 less the margins of 14 mm, in CSS pixels: wider content makes Chromium print everything smaller.
     width = round((210 - 2 * 14) / 25.4 * 96)
     page = Opened(browser, path, viewport={"width": width, "height": 900}).page

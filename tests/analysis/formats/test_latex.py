@@ -30,9 +30,11 @@ def test_every_table_compiles_without_warnings(
     write_run("lstm-lm", dataset="a_b-c.d", study="a")
     sources = [open_source(str(tmp_path / name)) for name in "ab"]
     out = tmp_path / "out"
-    write_tables(compose(collect(sources)), str(out))
+    write_tables(compose(collect(sources)), str(out), latex="plain")
     compared = compare_studies(*(collect([source]) for source in sources))
-    write_files(table_files("compare", COMPARISON_COLUMNS, compared.tables), str(out))
+    write_files(
+        table_files("compare", COMPARISON_COLUMNS, compared.tables, best=None, latex="plain"), str(out)
+    )
     names = sorted(path.name for path in out.glob("*.tex"))
     assert names == [f"{name}.tex" for name in (*TABLES[:3], "further", *TABLES[3:])]
     # In a size at which a wide table fits: an overfull line is a complaint like any other.

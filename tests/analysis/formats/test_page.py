@@ -55,11 +55,10 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return compose(collect([open_source(str(place / "study"))]))
 
 
-def page_of(report: Report, pictures: Pictures | None = None, **options) -> str:
+def page_of(report: Report, pictures: Pictures | None = None, refresh: int = 0) -> str:
     said = [Sentences(best, (HOSTILE,), ((HOSTILE, ""),)) for best in best_runs(report.cells, "ptb")]
-    return report_page(
-        report, pictures or Pictures((), (HOSTILE,)), said, f"python x '{HOSTILE}'", **options
-    )
+    pictures = pictures or Pictures((), (HOSTILE,))
+    return report_page(report, pictures, said, f"python x '{HOSTILE}'", refresh=refresh)
 
 
 def test_text_from_run_folders_is_shown_and_never_executed(composed: Report) -> None:
@@ -72,7 +71,7 @@ def test_text_from_run_folders_is_shown_and_never_executed(composed: Report) -> 
 
 
 def test_figures_are_part_of_the_page_and_it_loads_nothing(composed: Report) -> None:
-    pictures = draw_all(composed.cells, ["ptb"], {}, {})
+    pictures = draw_all(composed.cells, ["ptb"], {}, {}, advance=None, units={})
     assert len(pictures.drawn) == 6
     page = page_of(composed, pictures)
     parsed = Parsed(page)

@@ -27,7 +27,7 @@ def test_headings_and_columns_of_markdown_are_literal() -> None:
 
 @pytest.mark.parametrize("style", ["plain", "siunitx"])
 def test_no_row_of_latex_is_read_as_an_argument_of_the_command_before_it(style: Style) -> None:
-    text = latex_table(table(*ROWS, "  *indented", "\u2013"), None, style)
+    text = latex_table(table(*ROWS, "  *indented", "\u2013"), best=None, style=style, label="t")
     # LaTeX looks for * and [ behind these commands, over the end of the line.
     assert not re.search(r"(\\\\|\\[a-z]*rule|\\addlinespace)\s*[*\[]", text)
     for name in ("[Ours] VAE", "*LM", "[7pt] x", "*indented"):

@@ -93,7 +93,7 @@ def test_latex_specials_are_escaped() -> None:
 
 
 def test_latex_rows_have_as_many_columns_as_the_tabular() -> None:
-    text = latex_table(TABLE)
+    text = latex_table(TABLE, best=None, style="plain", label="t")
     body = re.sub(r"^%.*\n", "", text, flags=re.MULTILINE)
     spec = re.search(r"\\begin\{tabular\}\{(\w+)\}", body)
     assert spec
@@ -224,7 +224,7 @@ def test_an_error_has_a_digit_and_a_zero_no_sign(value: Value, text: str) -> Non
 
 @pytest.mark.parametrize("style", ["plain", "siunitx"])
 def test_latex_is_a_whole_float_with_caption_and_label(style: Style) -> None:
-    text = latex_table(TABLE, [], style)
+    text = latex_table(TABLE, best=[], style=style, label="t")
     stack: list[str] = []
     for kind, name in re.findall(r"\\(begin|end)\{(\w+)\}", text):
         if kind == "begin":
@@ -240,14 +240,14 @@ def test_latex_is_a_whole_float_with_caption_and_label(style: Style) -> None:
     # LaTeX counts tables itself: the published number is a comment.
     assert r"\caption{A test. No number is bold: none has a verdict in its favour in every" in body
     assert text.startswith("% Table 9. A test\n")
-    assert r"\label{tab:table-9-a-test}" in body
+    assert r"\label{tab:t}" in body
     assert body.index(r"\caption") < body.index(r"\begin{tabular}")
 
 
 def test_latex_prints_what_its_marks_mean_and_keeps_other_notes_as_comments() -> None:
     marks = ("n: number of seeds", "‡: not a bound of the evaluated model", "A: latent_size=4")
     table = replace(TABLE, notes=(marks[0], "made on 3 days", *marks[1:]), marks=marks)
-    text = latex_table(table)
+    text = latex_table(table, best=None, style="plain", label="t")
     comments = [line for line in text.splitlines() if line.startswith("%")]
     assert comments == ["% Table 9. A test", "% made on 3 days"]
     below = text.partition(r"\end{tabular}")[2]
@@ -261,10 +261,10 @@ def test_latex_prints_what_its_marks_mean_and_keeps_other_notes_as_comments() ->
 def test_latex_sets_only_the_given_averages_in_bold() -> None:
     best, other = Average(3, 101.25, 0.5, None), Average(3, 101.25, 0.5, None)
     table = Table("T", (PLAIN,), (Line("ours", "a", (best,)), Line("ours", "b", (other,))), ())
-    text = latex_table(table, [best])
+    text = latex_table(table, best=[best], style="plain", label="t")
     assert "a & \\textbf{101.2$\\pm$0.5} \\\\\nb & 101.2$\\pm$0.5 \\\\" in text
     assert "Bold: the lowest number with a verdict in its favour" in text
-    assert "bold" not in latex_table(table).lower()
+    assert "bold" not in latex_table(table, best=None, style="plain", label="t").lower()
 
 
 def test_siunitx_columns_have_room_for_their_numbers_and_braces_around_words() -> None:
@@ -274,14 +274,14 @@ def test_siunitx_columns_have_room_for_their_numbers_and_braces_around_words() -
         Line("published", "c", (replace(FACT, marked=True), "<0.0001")),
     )
     table = Table("T", (PLAIN, KL), lines, ())
-    text = latex_table(table, [lines[0].values[0]], "siunitx")  # type: ignore[list-item]
+    text = latex_table(table, best=[lines[0].values[0]], style="siunitx", label="t")  # type: ignore[list-item]
     assert r"\begin{tabular}{lS[table-format=3.1(3)]S[table-format=+1.1]}" in text
     assert r" & {NLL} & {(KL)} \\" in text
     assert r"a & \bfseries 101.2 \pm 0.5 & -0.5 \\" in text
     assert r"b & 9.0 \pm 12.0 & {--} \\" in text
     assert r"c & 100 {$^\ddagger$} & {\textless{}0.0001} \\" in text
     (small,) = [Line("ours", "d", (spread(100.0, 100.0 + 1e-7), spread(2.0, 2.0 + 1e-7)))]
-    text = latex_table(Table("T", (PLAIN, KL), (small,), ()), [], "siunitx")
+    text = latex_table(Table("T", (PLAIN, KL), (small,), ()), best=[], style="siunitx", label="t")
     assert r"d & 100.000 \pm 0.000 & 2.000 \pm 0.000 \\" in text
 
 

@@ -22,7 +22,7 @@ def read(tmp_path: Path, *studies: str) -> Runs:
 
 def tables(tmp_path: Path, *studies: str) -> dict[str, bytes]:
     out = tmp_path / "-".join(("tables", *studies))
-    write_tables(compose(read(tmp_path, *studies)), str(out))
+    write_tables(compose(read(tmp_path, *studies)), str(out), latex="plain")
     # report.md names the studies in the order in which they were given.
     return {path.name: path.read_bytes() for path in out.iterdir() if path.name != "report.md"}
 

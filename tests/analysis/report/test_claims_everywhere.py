@@ -107,7 +107,7 @@ def composed(study: Path) -> Report:
 def texts_of_report(report: Report) -> Iterator[str]:
     yield markdown(report)
     yield printed(lambda console: print_report(report, console))
-    yield report_page(report, NO_PICTURES, [], "make it again")
+    yield report_page(report, NO_PICTURES, [], "make it again", refresh=0)
     yield "\n".join(report.examples)
     yield latex_text(tables_of(report), report.best)
 
@@ -133,7 +133,7 @@ def tables_of(report: Report) -> list[Table]:
 def latex_text(tables: Sequence[Table], best: Sequence[Average] | None = None) -> str:
     """Tables as LaTeX prints them; a number in bold is called better than all others."""
     assert tables
-    text = "\n".join(latex_table(table, best) for table in tables)
+    text = "\n".join(latex_table(table, best=best, style="plain", label="t") for table in tables)
     return text.replace(r"\textbf", "better ").replace(r"\textless{}", "<").replace(r"\textgreater{}", ">")
 
 
@@ -234,7 +234,7 @@ def test_two_studies_and_a_search_claim_no_more_than_the_rule(
         assert table is not None
         for text in (
             printed(lambda console: print_comparison(compared, console)),  # noqa: B023
-            compare_page(compared, NO_PICTURES, "make it again"),
+            compare_page(compared, NO_PICTURES, "make it again", refresh=0),
             latex_text(compared.tables),
             printed(lambda console: print_table(console, table)),  # noqa: B023
         ):

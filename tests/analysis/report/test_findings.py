@@ -56,7 +56,7 @@ def test_too_few_seeds_are_said_first(tmp_path: Path, write_run: WriteRun) -> No
         "toy standard: 1 comparison of tightest valid bounds, and no conclusion: 1 has too few seeds "
         "(3 in common)."
     )
-    page = report_page(composed, Pictures((), ()), [], "")
+    page = report_page(composed, Pictures((), ()), [], "", refresh=0)
     for text in (markdown(composed), " ".join(on_terminal(composed).split()), page):
         assert text.index(sentence) < text.index("NLL (KL) in nats")
 
@@ -187,7 +187,7 @@ def test_a_terminal_shows_a_study_on_two_screens_and_names_the_rest(
         "importance-weighted NLL, bounds, the rule and family of verdicts, use of the latent variable, "
     )
     composed = report(tmp_path)
-    page = report_page(composed, Pictures((), ()), [], "")
+    page = report_page(composed, Pictures((), ()), [], "", refresh=0)
     for note in ("n: number of seeds", "A model is called better", "A family is all"):
         assert page.count(note) == markdown(composed).count(note) == 1, note
 

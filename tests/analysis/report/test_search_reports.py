@@ -115,11 +115,11 @@ def test_tables_that_a_report_no_longer_has_are_removed(tmp_path: Path, write_ru
     for point in POINTS:
         write_run(study="s", dataset="toy", **point)
     out = tmp_path / "out"
-    write_tables(report(tmp_path, "s"), str(out))
+    write_tables(report(tmp_path, "s"), str(out), latex="plain")
     assert (out / "comparisons.csv").exists()
     assert not (out / "further.md").exists()
     write_record(tmp_path)
-    write_tables(report(tmp_path, "s"), str(out))
+    write_tables(report(tmp_path, "s"), str(out), latex="plain")
     assert not list(out.glob("comparisons.*"))
     assert (out / "hyperparameters.md").exists()
 

@@ -129,7 +129,7 @@ def test_runs_are_chosen_by_validation_and_named_with_their_variant(
     assert by_test.run == runs[0]
     for shown, told in ((best, False), (by_test, True)):
         said = Sentences(shown, ("a",), (("read", "made"),))
-        page = report_page(report, Pictures((), ()), [said], "make it again")
+        page = report_page(report, Pictures((), ()), [said], "make it again", refresh=0)
         assert ("chosen by this test number" in page) == told
         assert page.index("reconstructions</p>") < page.index("<dt>read")
         assert f"<b>{shown.label}</b>" in page

@@ -334,5 +334,5 @@ def test_latex_says_which_study_is_a_and_which_b(tmp_path: Path, small_grid: Cal
     small_grid("a")
     small_grid("b", 0.5)
     table = compared(tmp_path).tables[0]
-    below = latex_table(table).partition(r"\end{tabular}")[2]
+    below = latex_table(table, best=None, style="plain", label="t").partition(r"\end{tabular}")[2]
     assert "A: study a; B: study b." in below

@@ -63,7 +63,7 @@ def test_the_letters_of_unknown_words_are_added(tmp_path: Path, write_run: Write
         assert (n, bound) == ("2", "exact")
     assert any("vocabularies are compared per character alone" in note for note in report.table2[0].notes)
     assert "Vocabularies compared" in markdown(report)
-    write_tables(report, str(tmp_path / "out"))
+    write_tables(report, str(tmp_path / "out"), latex="plain")
     assert "NLL per char" in (tmp_path / "out" / "spelled.md").read_text()
     assert report.comparisons == ()
 

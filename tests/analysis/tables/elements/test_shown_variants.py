@@ -151,7 +151,7 @@ def test_a_variant_all_of_whose_runs_failed_has_a_row_that_says_why(diverged: Re
     ]  # fmt: skip
     assert any("words in place of numbers: no run is done" in note for note in table.marks)
     assert not any("no finished run" in note for note in table.notes)
-    assert r"{diverged 2/2} & 0 \\" in latex_table(table)
+    assert r"{diverged 2/2} & 0 \\" in latex_table(table, best=None, style="plain", label="t")
     (heading,) = [k for k, line in enumerate(bounds.lines) if line.label.endswith("learning_rate=1e+06")]
     first = bounds.lines[heading + 1].values
     assert (value_text(first[0], bounds.columns[0]), first[-1]) == ("diverged 2/2", "")
