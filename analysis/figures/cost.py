@@ -87,7 +87,7 @@ def _row(ax: Axes, row: Row, looks: Looks, keys: dict[str, Line2D]) -> None:
         return
     ax.plot(*zip(*pairs, strict=True), marker, ms=3.4, mfc=colour, mec="none", alpha=0.5, zorder=2.4)
     marks.bar(ax, hours.mean, nll.mean, nll, colour, "y")
-    marks.bar(ax, hours.mean, nll.mean, hours, colour, "x")
+    marks.bar(ax, hours.mean, nll.mean, hours, colour, "x", from_zero=True)
     ax.plot(hours.mean, nll.mean, marker, ms=6.5, mfc=colour, mec=style.PAPER, mew=0.6, zorder=3.2)
     if row.cell.num_samples:
         layout.label(ax, f"L={row.cell.num_samples}", (hours.mean, nll.mean), colour)

@@ -90,7 +90,7 @@ def _row(ax: Axes, row: Row, looks: Looks, keys: dict[str, Line2D], *, named: bo
     if nll and kl:
         ax.plot(kl.values, nll.values, marker, ms=3.4, mfc=colour, mec="none", alpha=0.5, zorder=2.4)
         marks.bar(ax, kl.mean, nll.mean, nll, colour, "y")
-        marks.bar(ax, kl.mean, nll.mean, kl, colour, "x")
+        marks.bar(ax, kl.mean, nll.mean, kl, colour, "x", from_zero=True)
         marks.dot(ax, kl.mean, nll.mean, colour, marker, hollow=row.cell.joint_latent)
         if named:
             layout.label(ax, f"L={row.cell.num_samples}", (kl.mean, nll.mean), colour)

@@ -58,7 +58,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
                 colour, marker = looks[row.key]
                 if average := row.cell.averages.get(measure):
                     marks.seeds(ax, place + 0.2, average, colour, "x", 0.16)
-                    marks.mean(ax, place - 0.08, average, colour, marker, "x")
+                    marks.mean(ax, place - 0.08, average, colour, marker, "x", from_zero=True)
             names, _ = labels[setting]
             ax.set_yticks(range(len(rows)), names if ax is across[0] else [""] * len(rows))
             ax.set_ylim(len(rows) - 0.4, -0.6)

@@ -48,7 +48,16 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
                 cited.append(fact)
             if average := row.average("nll"):
                 marks.seeds(ax, place + 0.2, average, colour, "x", 0.16)
-                marks.mean(ax, place - 0.08, average, colour, marker, "x", hollow=NOT_A_BOUND in row.label)
+                marks.mean(
+                    ax,
+                    place - 0.08,
+                    average,
+                    colour,
+                    marker,
+                    "x",
+                    hollow=NOT_A_BOUND in row.label,
+                    from_zero=True,
+                )
         ax.set_title(setting)
         ax.set_xlabel("test NLL, nats per sentence")
     notes += marks.cut_at_zero("x", axes[0], ([r.average("nll") for r in rows] for rows in found.values()))

@@ -97,7 +97,7 @@ def _panel(
             ax.plot([x for x, *_ in ours], [a.mean for *_, a in ours], color=colour, ls=dashes, zorder=2)
         for x, row, average in ours:
             marks.seeds(ax, x - 0.45 * step, average, colour, "y", 0.3 * step)
-            marks.mean(ax, x, average, colour, marker, "y", hollow=row.cell.joint_latent)
+            marks.mean(ax, x, average, colour, marker, "y", hollow=row.cell.joint_latent, from_zero=True)
         # Variants share their published value: draw it once.
         facts = [(x, fact) for x, row in drawn if (fact := row.fact("ppl"))] if not seen[system] > 1 else []
         cited += [fact for _, fact in facts]

@@ -23,7 +23,7 @@ FEWEST_SEEDS = 3
 """The fewest seeds whose interval is drawn. Of two it is 9 times as wide as their distance, which hides all
 else; the tables give it."""
 
-CUT = "intervals below 0 are cut"
+CUT = "intervals that reach below 0 are cut there"
 
 _MARGIN = 0.04
 """Room for a mark at the end of an axis, as a share of it."""
@@ -53,10 +53,11 @@ def mean(
     *,
     hollow: bool = False,
     ring: bool = False,
+    from_zero: bool = False,
 ) -> None:
-    """Draw the mean with its 95% t interval, if it has one; for the other options see :func:`dot`."""
+    """Draw the mean with its interval; for the options see :func:`bar` and :func:`dot`."""
     x, y = (average.mean, place) if along == "x" else (place, average.mean)
-    bar(ax, x, y, average, colour, along)
+    bar(ax, x, y, average, colour, along, from_zero=from_zero)
     dot(ax, x, y, colour, marker, hollow=hollow, ring=ring)
 
 
@@ -78,14 +79,21 @@ def dot(
     ax.plot([x], [y], marker, ms=size, mfc=face, mec=colour, mew=1.2, zorder=3.2)
 
 
-def bar(ax: Axes, x: float, y: float, average: Average, colour: str, along: Along) -> None:
-    """Draw the 95% t interval of a mean as a line with caps, from FEWEST_SEEDS on."""
+def bar(
+    ax: Axes, x: float, y: float, average: Average, colour: str, along: Along, *, from_zero: bool = False
+) -> None:
+    """Draw the 95% t interval of a mean as a line with caps, from FEWEST_SEEDS on.
+
+    ``from_zero``: the number cannot be negative, so the line begins at 0, without a cap, if the interval
+    reaches below.
+    """
     interval = _drawn_interval(average)
     if interval is None:
         return
     low, high = interval
-    ends = [[average.mean - low], [high - average.mean]]
-    ax.errorbar(
+    is_cut = from_zero and _reaches_below_zero(average)
+    ends = [[average.mean - (_least(average) if is_cut else low)], [high - average.mean]]
+    drawn = ax.errorbar(
         [x],
         [y],
         xerr=ends if along == "x" else None,
@@ -97,6 +105,9 @@ def bar(ax: Axes, x: float, y: float, average: Average, colour: str, along: Alon
         capthick=1.3,
         zorder=3,
     )
+    if is_cut:
+        _, (lower_cap, _), _ = drawn.lines
+        lower_cap.remove()
 
 
 def published(
@@ -124,10 +135,21 @@ def _drawn_interval(average: Average) -> tuple[float, float] | None:
     return average.interval.low, average.interval.high
 
 
+def _reaches_below_zero(average: Average) -> bool:
+    """Whether the interval that is drawn has numbers that the mean of such values cannot be."""
+    interval = _drawn_interval(average)
+    return interval is not None and interval[0] < _least(average)
+
+
+def _least(average: Average) -> float:
+    """0, or the lowest value if an estimate lies below 0 by chance."""
+    return min(0.0, *average.values)
+
+
 def cut_at_zero(
     along: Along, panels: Sequence[Axes], averages: Iterable[Iterable[Average | None]]
 ) -> list[str]:
-    """Cut axes of numbers that cannot be negative at 0, below which a t interval can lie.
+    """Begin axes of numbers that cannot be negative at 0, at which :func:`bar` cuts intervals.
 
     A mark at 0 stays whole, and so does an estimate that lies below by chance.
 
@@ -152,7 +174,7 @@ def _cut_at_zero(ax: Axes, along: Along, averages: Iterable[Average | None]) -> 
         ax.set_xlim(left=end)
     else:
         ax.set_ylim(bottom=end)
-    return any(interval[0] < end for average in drawn if (interval := _drawn_interval(average)))
+    return any(map(_reaches_below_zero, drawn))
 
 
 def key(
