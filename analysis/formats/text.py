@@ -1,7 +1,8 @@
 """Turn table values into text, for the terminal, Markdown, LaTeX and the web page.
 
 Numbers look as in Kruengkrai (2019): NLL, KL and PPL with one decimal, mean±std, KL in parentheses,
-differences with their sign; with more decimals, three at most, if the error has no digit otherwise.
+differences with their sign; with more decimals, three at most, if the error has no digit otherwise, or if
+rounding would hide on which side of 0 an interval ends.
 Published numbers keep the digits that they were printed with.
 """
 
@@ -11,7 +12,7 @@ import math
 
 from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Counts
-from analysis.stats.intervals import HUGE, Interval, decimals, error_text
+from analysis.stats.intervals import HUGE, MOST_DECIMALS, Interval, decimals, error_text
 from analysis.tables.elements.table import Column, Difference, Value
 
 _FAILURES = {"diverged": "diverged", "out_of_memory": "out of memory"}
@@ -27,8 +28,7 @@ def value_text(value: Value, column: Column) -> str:
     if isinstance(value, Counts):
         return status_text(value)
     if isinstance(value, Interval):
-        digits = decimals(value.half_width, column.decimals)
-        return f"[{number_text(value.low, digits, '+')}, {number_text(value.high, digits, '+')}]"
+        return _interval(value, column.decimals)
     if isinstance(value, Difference):
         digits = decimals(value.interval.half_width if value.interval else None, column.decimals)
         text = number_text(value.value, digits, "+")
@@ -50,6 +50,25 @@ def number_text(value: float, digits: int, sign: str = "") -> str:
         return f"{value:{sign}.3g}"
     text = f"{value:{sign}.{digits}f}"
     return text if text.strip("+-0.") else text.lstrip("+-")
+
+
+def _interval(interval: Interval, least: int) -> str:
+    """An interval with as many decimals as show on which side of 0 its ends lie, if MOST_DECIMALS do.
+
+    An end that is still rounded to 0 keeps its sign, ``-0.000``.
+    """
+    digits = decimals(interval.half_width, least)
+    while digits < MOST_DECIMALS and any(_is_rounded_to_zero(end, digits) for end in interval.ends):
+        digits += 1
+    low, high = (
+        f"{end:+.{digits}f}" if _is_rounded_to_zero(end, digits) else number_text(end, digits, "+")
+        for end in interval.ends
+    )
+    return f"[{low}, {high}]"
+
+
+def _is_rounded_to_zero(value: float, digits: int) -> bool:
+    return value != 0 and not f"{value:.{digits}f}".strip("-0.")
 
 
 def _spread(mean: float, std: float | None, least: int) -> str:

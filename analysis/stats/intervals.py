@@ -39,6 +39,11 @@ class Interval:
     high: float
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """The lower and the upper end."""
+        return self.low, self.high
+
+    @property
     def half_width(self) -> float:
         """Half the distance between the ends."""
         return (self.high - self.low) / 2

@@ -61,7 +61,8 @@ TABLE = Table(
         (Difference(0.26), "+0.3"),
         (Difference(-2.44), "-2.4"),
         (Difference(-0.04), "0.0"),
-        (Interval(-1.25, 0.04), "[-1.2, 0.0]"),
+        (Interval(-1.25, 0.04), "[-1.25, +0.04]"),
+        (Interval(-1.25, 0.06), "[-1.2, +0.1]"),
         (Counts(), "–"),
         (Counts(done=0, failed=2, unfinished=3), "failed 2/5, unfinished 3/5"),
         (Counts(failed=2, failures=(("diverged", 2),)), "diverged 2/2"),
@@ -214,12 +215,28 @@ def spread(*values: float) -> Average:
         (Difference(-0.003), "0.0"),
         (Difference(0.5, Interval(-1.0, 2.0)), "+0.5"),
         (Interval(-0.005, -0.001), "[-0.005, -0.001]"),
-        (Interval(-0.0001, 3.0), "[0.0, +3.0]"),
-        (Interval(-0.0003, 0.0003), "[0.000, 0.000]"),
     ],
 )
 def test_an_error_has_a_digit_and_a_zero_no_sign(value: Value, text: str) -> None:
     assert value_text(value, Column("NLL")) == text
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        (Interval(-0.025, 0.642), "[-0.03, +0.64]"),
+        (Interval(0.016, 0.572), "[+0.02, +0.57]"),
+        (Interval(-0.52, 0.0195), "[-0.52, +0.02]"),
+        (Interval(-0.003, 3.0), "[-0.003, +3.000]"),
+        (Interval(-0.0001, 3.0), "[-0.000, +3.000]"),
+        (Interval(-0.0003, 0.0003), "[-0.000, +0.000]"),
+        (Interval(0.0, 0.6), "[0.0, +0.6]"),
+        (Interval(-0.0, 0.0), "[0.0, 0.0]"),
+        (Interval(-1e12, 0.04), "[-1e+12, +0.04]"),
+    ],
+)
+def test_an_interval_shows_on_which_side_of_zero_it_ends(interval: Interval, text: str) -> None:
+    assert value_text(interval, Column("95%")) == text
 
 
 @pytest.mark.parametrize("style", ["plain", "siunitx"])
