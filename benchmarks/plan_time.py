@@ -73,7 +73,7 @@ def measure_study(runs: int, place: Path) -> list[str]:
     reading, _ = time_call(lambda: read_all(place))
 
     def plan() -> None:
-        assert len(make_plan(configs, {"toy": DATA}, study).with_status("done")) == runs
+        assert len(make_plan(configs, {"toy": DATA}, study, evaluate=True).with_status("done")) == runs
 
     wall, processor = time_call(plan)
     figures = [f"{seconds:.2f} s" for seconds in (wall, processor)]

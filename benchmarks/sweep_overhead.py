@@ -183,7 +183,7 @@ def run_in_loop(runs: int, folder: str) -> float:
     )
     start = time.perf_counter()
     corpus, study = load("toy"), Study(f"{folder}/looped")
-    for run in make_plan(grid.configs(), {"toy": corpus.data_sha256}, study).runs:
+    for run in make_plan(grid.configs(), {"toy": corpus.data_sha256}, study, evaluate=True).runs:
         for _ in execute(run.config, corpus, study.run(run.name), Runtime()):
             pass
     return time.perf_counter() - start

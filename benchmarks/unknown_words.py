@@ -118,14 +118,14 @@ def measure(config: RunConfig, place: Path, groups: Sequence[np.ndarray]) -> tup
     sums = np.bincount(which, nats, minlength=len(GROUPS))
     means = sums / np.bincount(which, minlength=len(GROUPS))
     total = nats.sum()
-    text = load_for(config).spelled["test"]
+    text = load_for(config, data_dir=None).spelled["test"]
     spelled = (total + text.spelling_nats) / text.characters
     return len(trained.vocabulary), *means, sums[0] / total, total / len(groups), spelled
 
 
 def token_nats(trained: Trained) -> np.ndarray:
     """-log p of each predicted token of the test split, in the order of the text, of a language model."""
-    split = load_for(trained.config).test
+    split = load_for(trained.config, data_dir=None).test
     values = np.empty(split.num_tokens)
     model = trained.model
     with torch.no_grad():

@@ -145,7 +145,7 @@ def runs_to_start(plan: Plan, options: LaunchOptions) -> list[PlannedRun]:
     """The runs that a launch with these options starts; parents, if still needed, come first."""
     statuses: tuple[Status, ...] = ("left", "evaluate")
     wanted = plan.with_status(*statuses, *(("failed",) if options.retry_failed else ()))
-    return startable(wanted, {run.name for run in plan.parents})
+    return startable(wanted, parents={run.name for run in plan.parents})
 
 
 def work_text(plan: Plan, todo: Sequence[PlannedRun]) -> str:

@@ -67,7 +67,7 @@ def runs(tmp_path_factory):
     study = Study(str(tmp_path_factory.mktemp("every") / "study"))
     for dataset, min_count in DATASETS.items():
         fields = {"dataset": dataset, "min_count": min_count, **TINY}
-        corpus = shortened(load_for(tiny.config("lstm-lm", **fields)))
+        corpus = shortened(load_for(tiny.config("lstm-lm", **fields), data_dir=None))
         for setting in tiny.SETTINGS:
             children = [tiny.config(system, setting=setting, **fields) for system in SYSTEMS]
             parents = [parent for child in children if (parent := parent_of(child)) is not None]

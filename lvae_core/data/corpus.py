@@ -177,7 +177,7 @@ def load(
     )
 
 
-def load_for(config: RunConfig, data_dir: str | Path | None = None) -> Corpus:
+def load_for(config: RunConfig, data_dir: str | Path | None) -> Corpus:
     """Load the corpus that ``config`` names. Raises InputError as :func:`load` does."""
     return load(
         config.dataset,
@@ -188,7 +188,7 @@ def load_for(config: RunConfig, data_dir: str | Path | None = None) -> Corpus:
     )
 
 
-def load_new(config: RunConfig, data_dir: str | Path | None = None) -> tuple[RunConfig, Corpus]:
+def load_new(config: RunConfig, data_dir: str | Path | None) -> tuple[RunConfig, Corpus]:
     """Load the corpus of a run that is planned for the first time, and settle its ``min_count``.
 
     Over a folder that lacks the unknown class in training, or has it too seldom (see

@@ -74,7 +74,7 @@ def with_parents(plan: Plan, data_sha256: Mapping[str, str], study: Study) -> Pl
     )
 
 
-def startable(runs: Sequence[PlannedRun], parents: Collection[str] = ()) -> list[PlannedRun]:
+def startable(runs: Sequence[PlannedRun], *, parents: Collection[str]) -> list[PlannedRun]:
     """The runs to start whose parent is trained or can be started as well.
 
     Args:
@@ -85,7 +85,7 @@ def startable(runs: Sequence[PlannedRun], parents: Collection[str] = ()) -> list
     kept = [
         run for run in runs if run.waits_for in names and (run.name in waited or run.name not in parents)
     ]
-    return kept if len(kept) == len(runs) else startable(kept, parents)
+    return kept if len(kept) == len(runs) else startable(kept, parents=parents)
 
 
 def parents_notes(plan: Plan, started: Collection[PlannedRun]) -> list[str]:

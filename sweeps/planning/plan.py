@@ -124,7 +124,7 @@ def make_plan(
     data_sha256: Mapping[str, str],
     study: Study,
     *,
-    evaluate: bool = True,
+    evaluate: bool,
     known: Mapping[str, PlannedRun] | None = None,
 ) -> Plan:
     """Look up every run of a grid in the study.

@@ -58,9 +58,9 @@ def propose(
     seed: int,
     first: Values,
     startup: int,
-    directions: Sequence[Direction] = ("minimize",),
-    valid: Callable[[Values], bool] = lambda point: True,
-    key: Callable[[Values], Hashable] = lambda point: frozenset(point.items()),
+    directions: Sequence[Direction],
+    valid: Callable[[Values], bool],
+    key: Callable[[Values], Hashable],
 ) -> list[Values]:
     """Propose ``count`` untried points, or fewer if no more are found.
 

@@ -50,8 +50,8 @@ class Mirror:
         study: Study,
         target: Target,
         *,
-        again: bool = False,
-        artifacts: bool = False,
+        again: bool,
+        artifacts: bool,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start without any knowledge of the study.

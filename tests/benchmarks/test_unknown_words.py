@@ -39,7 +39,7 @@ def test_the_nats_of_the_tokens_add_up_to_the_reported_nll(folder, tmp_path, min
     assert means[0] == pytest.approx(nats[0], rel=1e-6)
     assert means[1] == pytest.approx(nats[3], rel=1e-6)
     assert (share, total) == pytest.approx((nats[0] / nats.sum(), nats.sum() / 2))
-    corpus = load_for(config)
+    corpus = load_for(config, data_dir=None)
     q = Speller(corpus.vocabulary, datasets.read(str(folder), "train").sentences())
     sentences = list(datasets.read(str(folder), "test").sentences())
     unlisted = [q.nats(word) for words in sentences for word in corpus.vocabulary.unlisted(words)]

@@ -32,7 +32,7 @@ def undisturbed_storage(tmp_path_factory) -> Path:
     """The storage with the finished runs of the grid, run in sequence without Ray."""
     storage = tmp_path_factory.mktemp("undisturbed")
     toy, study = load("toy"), Runs(storage).study
-    for run in make_plan(SHORT.configs(), {"toy": toy.data_sha256}, study).runs:
+    for run in make_plan(SHORT.configs(), {"toy": toy.data_sha256}, study, evaluate=True).runs:
         for _ in execute(run.config, toy, study.run(run.name), Runtime(threads=1)):
             pass
     return storage

@@ -197,7 +197,7 @@ def run_in_sequence(storage: Path) -> None:
     """Do the runs of the study ``s`` in sequence in this process."""
     grid = tyro.cli(Options, args=GRID).grid()
     corpus, study = load("toy"), Study(str(storage / "s"))
-    runs = make_plan(grid.configs(), {"toy": corpus.data_sha256}, study).runs
+    runs = make_plan(grid.configs(), {"toy": corpus.data_sha256}, study, evaluate=True).runs
     assert len(runs) == RUNS
     for run in runs:
         for _ in execute(run.config, corpus, study.run(run.name), Runtime(threads=1)):

@@ -216,10 +216,12 @@ def test_out_of_memory_in_a_share_of_a_gpu_is_retried_once_with_a_larger_share(s
         changes=(*GREEDY, "eval_batch_size=100"),
     )
     study = Study(str(tmp_path))
-    plan = make_plan(grid.configs(), {"toy": toy.data_sha256}, study)
+    plan = make_plan(grid.configs(), {"toy": toy.data_sha256}, study, evaluate=True)
     (todo,) = plan.runs
     with simulated_gpu(scratch), (tmp_path / "log").open("w") as log:
-        board = MemoryLimitingBoard.of(make_plan(grid.configs(), {"toy": toy.data_sha256}, study), [todo])
+        board = MemoryLimitingBoard.of(
+            make_plan(grid.configs(), {"toy": toy.data_sha256}, study, evaluate=True), [todo]
+        )
         with Display(board, Console(file=log, width=200)) as display:
             resources = Resources(gpus=share, device="cpu")
             workload = Workload(plan=plan, corpora={"toy": toy}, study=study, resources=resources)

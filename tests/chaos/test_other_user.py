@@ -32,7 +32,8 @@ def finished(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("finished")
     small = make_small_run(None, place)
     config = from_dict(json.loads((place / "run.json").read_text()))
-    folder = place / "study" / run_name(config, fingerprint(config, load_for(config).data_sha256))
+    corpus = load_for(config, data_dir=None)
+    folder = place / "study" / run_name(config, fingerprint(config, corpus.data_sha256))
     folder.parent.mkdir()
     assert main(small.arguments(folder)) == 0
     return folder

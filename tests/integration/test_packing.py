@@ -68,7 +68,7 @@ def sweep(
 ) -> StartRecorder:
     """Launch a grid with expected seconds and resources by cell, and return the board."""
     study = Study(str(root))
-    plan = make_plan(grid.configs(), {"toy": toy.data_sha256}, study)
+    plan = make_plan(grid.configs(), {"toy": toy.data_sha256}, study, evaluate=True)
     for variant, (run, *_) in plan.variants().items():
         plan.speed.add_probe(variant, seconds[run.cell], 0.0)
     board = StartRecorder.of(plan, plan.runs)
@@ -114,7 +114,7 @@ def test_no_more_runs_at_once_than_shorten_the_plan(tmp_path, toy):
 
 def workload(root: Path, toy: Corpus) -> Workload:
     study = Study(str(root))
-    plan = make_plan(GRID.configs(), {"toy": toy.data_sha256}, study)
+    plan = make_plan(GRID.configs(), {"toy": toy.data_sha256}, study, evaluate=True)
     return Workload(plan=plan, corpora={"toy": toy}, study=study)
 
 

@@ -90,7 +90,7 @@ def run_sweep(
 ) -> tuple[Plan, DisturbingBoard]:
     """Launch the unfinished runs of ``configs`` and return the plan afterwards and the board."""
     study, data = Study(str(root)), {"toy": toy.data_sha256}
-    plan = make_plan(configs, data, study)
+    plan = make_plan(configs, data, study, evaluate=True)
     todo = plan.with_status("left", "failed")
     board = DisturbingBoard.of(plan, todo)
     board.kills, board.crashes = kills, crashes
@@ -99,7 +99,7 @@ def run_sweep(
             plan=plan, corpora={"toy": toy}, study=study, resources=Resources(max_concurrent=2)
         )
         assert launch(workload.only(todo), display, max_losses=losses)
-    return make_plan(configs, data, study), board
+    return make_plan(configs, data, study, evaluate=True), board
 
 
 def reproducible_numbers(folder: Path) -> tuple[dict[str, Any], bytes]:
@@ -112,7 +112,7 @@ def reproducible_numbers(folder: Path) -> tuple[dict[str, Any], bytes]:
 def assert_same_as_without_ray(configs: Sequence[RunConfig], root: Path, alone: Path, toy: Corpus) -> None:
     """Check that the runs below ``root`` have the same numbers as runs in sequence without Ray."""
     study = Study(str(alone))
-    plan = make_plan(configs, {"toy": toy.data_sha256}, study)
+    plan = make_plan(configs, {"toy": toy.data_sha256}, study, evaluate=True)
     for run in plan.runs:
         for _ in execute(run.config, toy, study.run(run.name), Runtime(threads=1)):
             pass

@@ -27,7 +27,7 @@ GRID = Grid(datasets=("toy",), systems={"lstm-vae": (1,)}, settings=("standard",
 
 
 def planned(study: Path) -> tuple[Plan, list[str]]:
-    plan = make_plan(GRID.configs(), {"toy": "d" * 64}, Study(str(study)))
+    plan = make_plan(GRID.configs(), {"toy": "d" * 64}, Study(str(study)), evaluate=True)
     return plan, [run.name for run in plan.runs]
 
 
@@ -117,7 +117,7 @@ def test_repeating_the_command_sends_what_is_still_missing(
     arguments = ["--datasets", "toy", "--systems", "lstm-vae", "--num-samples", "1", "--seeds", "2"]
     arguments += ["--settings", "standard", "--study", "study"]
     sha256, study = load("toy").data_sha256, Study("runs/study")
-    plan = make_plan(replace(GRID, seeds=2).configs(), {"toy": sha256}, study)
+    plan = make_plan(replace(GRID, seeds=2).configs(), {"toy": sha256}, study, evaluate=True)
     for run in plan.runs:
         study.run(run.name).write_config(run.config, fingerprint(run.config, sha256))
         study.run(run.name).write_metrics(rows(2, run.config.seed))

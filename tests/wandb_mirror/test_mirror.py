@@ -85,7 +85,7 @@ def study(tmp_path: Path) -> Study:
 @pytest.fixture
 def open_mirror(study: Study, world: World) -> Open:
     target: Any = SimpleNamespace(mode="online", place=PLACE)
-    return lambda **more: Mirror(study, target, **more)
+    return lambda **more: Mirror(study, target, **{"again": False, "artifacts": False, **more})
 
 
 def pushed(mirror: Mirror, *folders: RunFolder) -> tuple[int, int, int, str]:

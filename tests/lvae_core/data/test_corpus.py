@@ -75,20 +75,20 @@ def test_generated_splits_have_the_hash_of_the_equivalent_files(tmp_path: Path) 
 
 def test_the_fields_of_a_config_limit_what_is_loaded(folder: Path) -> None:
     config = RunConfig(dataset=str(folder), min_count=2, max_length=9)
-    assert load_for(config).vocabulary.words == ("</s>", "a", "b", "<unk>")
+    assert load_for(config, data_dir=None).vocabulary.words == ("</s>", "a", "b", "<unk>")
     limited = RunConfig(dataset=str(folder), max_vocabulary=3)
-    assert load_for(limited).vocabulary.words == ("</s>", "<unk>", "a")
+    assert load_for(limited, data_dir=None).vocabulary.words == ("</s>", "<unk>", "a")
     with pytest.raises(InputError, match=r"train.txt:1: .* raise max_length"):
-        load_for(RunConfig(dataset=str(folder), max_length=3))
+        load_for(RunConfig(dataset=str(folder), max_length=3), data_dir=None)
 
 
 @pytest.mark.parametrize("name", ["toy", "topics", "pydocs"])
 def test_max_length_limits_the_datasets_of_the_package_too(name: str) -> None:
     config = recipe("lstm-lm", dataset=name)
-    longest = max(int(split.lengths.max()) for split in splits_of(load_for(config)))
-    assert load_for(replace(config, max_length=longest)).name == name
+    longest = max(int(split.lengths.max()) for split in splits_of(load_for(config, data_dir=None)))
+    assert load_for(replace(config, max_length=longest), data_dir=None).name == name
     with pytest.raises(InputError, match=f"of {longest} predicted tokens, more than .* raise max_length$"):
-        load_for(replace(config, max_length=longest - 1))
+        load_for(replace(config, max_length=longest - 1), data_dir=None)
 
 
 def splits_of(corpus: Corpus) -> tuple[Split, Split, Split]:

@@ -49,7 +49,7 @@ def test_the_remedy_makes_the_rarest_word_unknown(folder: Path) -> None:
 
 def test_the_shipped_corpora_need_no_warning_with_their_recipes() -> None:
     for name in SHIPPED:
-        assert load_for(recipe("lstm-lm", dataset=name)).warnings == ()
+        assert load_for(recipe("lstm-lm", dataset=name), data_dir=None).warnings == ()
         assert describe(name)["warnings"] == []
     assert load("pydocs").unseen is not None
 
@@ -67,7 +67,7 @@ def test_no_warning_if_training_shows_the_class_often_enough_or_no_word_needs_it
     assert (corpus.unseen, corpus.warnings) == (None, ())
     assert describe(str(folder))["warnings"] == []
     config = of_folder(folder)
-    assert load_new(config)[0] == config
+    assert load_new(config, data_dir=None)[0] == config
 
 
 def test_a_split_without_unseen_words_is_not_in_the_warning(folder: Path) -> None:
@@ -95,7 +95,7 @@ def test_one_unknown_word_in_training_does_not_switch_the_protection_off(folder:
         "min_count=2 lets the rarest words of training be unknown, too"
     )
     assert describe(str(folder))["warnings"] == [line]
-    config, corpus = load_new(of_folder(folder))
+    config, corpus = load_new(of_folder(folder), data_dir=None)
     assert config == replace(of_folder(folder), min_count=2)
     # c has become unknown, which is still too seldom, and the warning says so.
     assert corpus.sizes()["splits"]["train"]["unknown"] == 2 / 4000
@@ -109,7 +109,7 @@ def test_the_unknown_word_is_not_the_rarest_word_that_can_become_unknown(folder:
     assert "; min_count=1000 lets" not in line
     assert "; min_count=1001 lets" in line
     assert describe(str(folder))["warnings"] == [line]
-    assert load_new(of_folder(folder))[0] == of_folder(folder)
+    assert load_new(of_folder(folder), data_dir=None)[0] == of_folder(folder)
 
 
 @pytest.mark.parametrize(
@@ -143,18 +143,18 @@ def test_the_rarest_word_is_neither_the_end_of_a_sentence_nor_unknown_nor_absent
 
 
 def test_a_new_run_over_such_a_folder_trains_its_unknown_word(folder: Path) -> None:
-    config, corpus = load_new(of_folder(folder))
+    config, corpus = load_new(of_folder(folder), data_dir=None)
     assert config == replace(of_folder(folder), min_count=2)
     assert corpus.warnings == ()
-    assert corpus.data_sha256 == load_for(of_folder(folder)).data_sha256
-    assert corpus.vocabulary.words == load_for(config).vocabulary.words
+    assert corpus.data_sha256 == load_for(of_folder(folder), data_dir=None).data_sha256
+    assert corpus.vocabulary.words == load_for(config, data_dir=None).vocabulary.words
 
 
 def test_a_new_run_keeps_its_words_if_min_count_would_not_help_or_leave_too_few(folder: Path) -> None:
     for train in ("a b a\nb a\nb\n", "a c\n"):  # no word seen once, and no other words
         (folder / "train.txt").write_text(train)
-        config, corpus = load_new(of_folder(folder))
+        config, corpus = load_new(of_folder(folder), data_dir=None)
         assert config.min_count == 1
         assert corpus.unseen is not None
     named = RunConfig(dataset="toy", min_count=1)
-    assert load_new(named)[0] == named
+    assert load_new(named, data_dir=None)[0] == named

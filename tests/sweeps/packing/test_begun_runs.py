@@ -21,11 +21,11 @@ def workload(study: Study, threads: int) -> Workload:
     """A run to do, which has begun with so many threads."""
     config = recipe("lstm-lm", dataset="toy")
     data = {"toy": TOY.data_sha256}
-    (run,) = make_plan([config], data, study).runs
+    (run,) = make_plan([config], data, study, evaluate=True).runs
     folder = study.run(run.name)
     folder.write_config(config, run.key)
     folder.write_json("provenance.json", {"attempts": [{"threads": threads}]})
-    return Workload(plan=make_plan([config], data, study), corpora={"toy": TOY}, study=study)
+    return Workload(plan=make_plan([config], data, study, evaluate=True), corpora={"toy": TOY}, study=study)
 
 
 @pytest.fixture(autouse=True)

@@ -87,7 +87,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 def probed(study: Study) -> tuple[int, list[str]]:
     """Probe one cell; returns the number of processes, and the lines that are printed."""
     config = recipe("lstm-lm", dataset="toy")
-    plan = make_plan([config], {"toy": TOY.data_sha256}, study)
+    plan = make_plan([config], {"toy": TOY.data_sha256}, study, evaluate=True)
     lines: list[str] = []
     name = key(config, TOY.data_sha256)
     workload = Workload(plan=plan, corpora={"toy": TOY}, study=study)

@@ -38,7 +38,7 @@ def config_of(name: str, root: Path = FIXTURE) -> RunConfig:
 
 
 def plan(study: Path, corpus: Corpus, *configs: RunConfig) -> Plan:
-    return make_plan(configs, {"toy": corpus.data_sha256}, Study(str(study)))
+    return make_plan(configs, {"toy": corpus.data_sha256}, Study(str(study)), evaluate=True)
 
 
 def write(file: Path, value: dict[str, object]) -> None:
@@ -72,7 +72,7 @@ def test_a_field_that_training_reads_makes_another_run(study, corpus):
 
 
 def test_other_data_or_later_numerics_make_other_runs(study, corpus, monkeypatch):
-    other = make_plan([config_of(VAE_8)], {"toy": "0" * 64}, Study(str(study)))
+    other = make_plan([config_of(VAE_8)], {"toy": "0" * 64}, Study(str(study)), evaluate=True)
     assert [run.status for run in other.runs] == ["left"]
     monkeypatch.setattr("lvae_core.identity.NUMERICS_VERSION", 7)
     assert [run.status for run in plan(study, corpus, config_of(VAE_8)).runs] == ["left"]
@@ -121,7 +121,7 @@ def test_only_configs_of_a_planned_cell_and_seed_are_read(study, corpus, monkeyp
     opened = Study(str(study))
     original = opened.store.read
     monkeypatch.setattr(opened.store, "read", lambda path: read.append(path) or original(path))
-    make_plan([config_of(AVG)], {"toy": corpus.data_sha256}, opened)
+    make_plan([config_of(AVG)], {"toy": corpus.data_sha256}, opened, evaluate=True)
     assert {path for path in read if path.endswith("config.json")} == {f"{AVG}/config.json"}
 
 

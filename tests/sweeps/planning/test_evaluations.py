@@ -37,8 +37,8 @@ def study(tmp_path) -> Path:
     return tmp_path
 
 
-def plan_of(study: Path, grid=MORE, **arguments: bool) -> Plan:
-    return make_plan(grid.configs(), DATA, Study(str(study)), **arguments)
+def plan_of(study: Path, grid=MORE, evaluate: bool = True) -> Plan:
+    return make_plan(grid.configs(), DATA, Study(str(study)), evaluate=evaluate)
 
 
 def vaes(study: Path) -> list[tuple[RunConfig, Path]]:
@@ -212,7 +212,9 @@ def test_of_two_folders_of_a_run_the_one_with_the_estimates_is_used(tmp_path):
 
     def found(iw_samples: int) -> tuple[str, str, str]:
         wanted = dataclasses.replace(config, iw_samples=iw_samples)
-        plan = make_plan([wanted], {"toy": corpus.data_sha256}, Study(str(tmp_path / "study")))
+        plan = make_plan(
+            [wanted], {"toy": corpus.data_sha256}, Study(str(tmp_path / "study")), evaluate=True
+        )
         (run,) = plan.runs
         return run.name, run.status, run.evaluation
 

@@ -30,7 +30,7 @@ CHILDREN = dataclasses.replace(GRID, systems={"cnn-vae-init": (1,)})
 
 def plan_of(grid: Grid, root: Path) -> Plan:
     study = Study(str(root))
-    return with_parents(make_plan(grid.configs(), DATA, study), DATA, study)
+    return with_parents(make_plan(grid.configs(), DATA, study, evaluate=True), DATA, study)
 
 
 def parent(config: RunConfig) -> RunConfig:
@@ -58,7 +58,7 @@ def test_missing_parents_are_added_once_and_their_children_wait(tmp_path):
         assert run.waits_for == plan.parents[run.config.seed].name
     assert next(iter(plan.variants())).startswith("toy__lstm-lm__standard__L0 ")
     assert len(plan.with_status("left")) == 6
-    assert startable(plan.with_status("left")) == plan.with_status("left")
+    assert startable(plan.with_status("left"), parents=()) == plan.with_status("left")
     (note,) = parents_notes(plan, plan.with_status("left"))
     assert note.startswith("2 parents are trained first")
 
@@ -86,7 +86,7 @@ def test_a_failed_parent_holds_its_children_back_until_it_is_retried(tmp_path):
     failed = settle(tmp_path, parent(config), "failure.json", **{"class": "code", "message": "no"})
     plan = plan_of(CHILDREN, tmp_path)
     assert [run.status for run in plan.parents] == ["failed", "left"]
-    started = startable(plan.with_status("left"))
+    started = startable(plan.with_status("left"), parents=())
     assert [run.config.seed for run in started] == [1, 1, 1]
     notes = parents_notes(plan, started)
     assert notes[0].startswith("1 parent is trained first")
@@ -94,7 +94,7 @@ def test_a_failed_parent_holds_its_children_back_until_it_is_retried(tmp_path):
         "2 runs are not started, because the run that the encoder starts from has failed"
     )
     assert failed.name in notes[1]
-    assert len(startable(plan.with_status("left", "failed"))) == 6
+    assert len(startable(plan.with_status("left", "failed"), parents=())) == 6
 
 
 def test_a_run_with_a_checkpoint_of_its_own_needs_its_parent_no_more(tmp_path):
@@ -116,10 +116,10 @@ def test_a_missing_parent_is_not_trained_for_a_child_that_has_failed(tmp_path):
     plan = plan_of(grid, tmp_path)
     parents = {run.name for run in plan.parents}
     assert len(parents) == 1
-    started = startable(plan.with_status("left"), parents)
+    started = startable(plan.with_status("left"), parents=parents)
     assert started == []
     assert parents_notes(plan, started) == []
-    retried = startable(plan.with_status("left", "failed"), parents)
+    retried = startable(plan.with_status("left", "failed"), parents=parents)
     assert {run.name for run in retried} == parents | {run.name for run in plan.runs}
     assert parents_notes(plan, retried)[0].startswith("1 parent is trained first")
 

@@ -54,7 +54,7 @@ def finish(root: Path, config: RunConfig, seconds: float = 3.0, data: str = DATA
 
 
 def statuses(grid: Grid, root: Path) -> list[str]:
-    return [run.status for run in make_plan(grid.configs(), DATA, Study(str(root))).runs]
+    return [run.status for run in make_plan(grid.configs(), DATA, Study(str(root)), evaluate=True).runs]
 
 
 def test_without_a_study_every_run_is_left(tmp_path):
@@ -66,7 +66,7 @@ def test_a_failed_run_that_another_launch_retries_is_under_way(tmp_path):
     first = GRID.configs()[0]
     failed = settle(tmp_path, first, "failure.json", **{"class": "code", "attempt": 2, "message": "no"})
     with acquire(Study(str(tmp_path)).run(failed.name), "another launch"):
-        (run,) = make_plan([first], DATA, Study(str(tmp_path))).runs
+        (run,) = make_plan([first], DATA, Study(str(tmp_path)), evaluate=True).runs
         assert (run.status, run.failure["attempt"]) == ("left", 2)
     assert statuses(GRID, tmp_path)[0] == "failed"
     gone = {"launch": "a", "host": "h", "machine": _machine(), "pid": 2**22 + 1, "started": "1", "beat": 0}
@@ -91,7 +91,7 @@ def test_the_plan_is_the_grid_less_what_is_done(tmp_path):
     finish(tmp_path, first)
     failed = settle(tmp_path, second, "failure.json", **{"class": "code", "attempt": 2, "message": "no"})
     settle(tmp_path, third, "checkpoint.pt")
-    plan = make_plan(GRID.configs(), DATA, Study(str(tmp_path)))
+    plan = make_plan(GRID.configs(), DATA, Study(str(tmp_path)), evaluate=True)
     assert [run.status for run in plan.runs] == ["done", "failed", "left", "left"]
     assert [run.name for run in plan.with_status("failed")] == [failed.name]
     assert plan.runs[1].failure is not None
@@ -103,7 +103,7 @@ def test_a_run_that_can_resume_counts_its_finished_epochs(tmp_path):
     for config, files in zip(configs[:3], ("checkpoint.pt", "failure.json", "other.json"), strict=True):
         folder = settle(tmp_path, config, files)
         study.run(folder.name).write_metrics([{"epoch": 1}, {"epoch": 2}])
-    plan = make_plan(configs, DATA, study)
+    plan = make_plan(configs, DATA, study, evaluate=True)
     # A failed run is not left, and without a checkpoint nothing can be resumed.
     assert [(run.status, run.epochs) for run in plan.runs] == [
         *(("left", 2), ("failed", 0), ("left", 0), ("left", 0))
@@ -132,7 +132,9 @@ def test_more_seeds_add_their_runs_and_no_others(tmp_path):
     for config in three.configs():
         finish(tmp_path, config)
     assert set(statuses(three, tmp_path)) == {"done"}
-    plan = make_plan(dataclasses.replace(GRID, seeds=5).configs(), DATA, Study(str(tmp_path)))
+    plan = make_plan(
+        dataclasses.replace(GRID, seeds=5).configs(), DATA, Study(str(tmp_path)), evaluate=True
+    )
     assert Counter(run.config.seed for run in plan.with_status("left")) == {3: 2, 4: 2}
 
 
@@ -144,15 +146,17 @@ def test_another_value_of_a_field_is_another_run(tmp_path):
 
 def test_two_configs_of_one_fingerprint_are_one_run(tmp_path):
     configs = GRID.configs()
-    assert len(make_plan([*configs, *configs], DATA, Study(str(tmp_path))).runs) == len(configs)
+    assert len(make_plan([*configs, *configs], DATA, Study(str(tmp_path)), evaluate=True).runs) == len(
+        configs
+    )
 
 
 def test_a_folder_of_data_counts_by_name_and_content_not_by_place(tmp_path):
     here, there = (dataclasses.replace(GRID.configs()[0], dataset=f"{place}/toy") for place in "ab")
     finish(tmp_path, here)
-    plan = make_plan([there], {"b/toy": DATA["toy"]}, Study(str(tmp_path)))
+    plan = make_plan([there], {"b/toy": DATA["toy"]}, Study(str(tmp_path)), evaluate=True)
     assert [run.status for run in plan.runs] == ["done"]
-    plan = make_plan([there], {"b/toy": "cd" * 32}, Study(str(tmp_path)))
+    plan = make_plan([there], {"b/toy": "cd" * 32}, Study(str(tmp_path)), evaluate=True)
     assert [run.status for run in plan.runs] == ["left"]
 
 
@@ -164,7 +168,7 @@ def test_a_run_with_a_damaged_file_is_to_do_and_the_file_is_named(tmp_path, file
     if file == "failure.json":
         (folder / "result.json").unlink()
     (folder / file).write_bytes(damage)
-    run = make_plan(GRID.configs(), DATA, Study(str(tmp_path))).runs[1]
+    run = make_plan(GRID.configs(), DATA, Study(str(tmp_path)), evaluate=True).runs[1]
     assert run.status == "left"
     assert run.result is None
     (line,) = run.damages
@@ -176,7 +180,7 @@ def test_a_run_with_a_damaged_file_is_to_do_and_the_file_is_named(tmp_path, file
 def test_a_result_without_its_metrics_is_to_be_repaired(tmp_path):
     folder = finish(tmp_path, GRID.configs()[1])
     (folder / "metrics.jsonl").unlink()
-    run = make_plan(GRID.configs(), DATA, Study(str(tmp_path))).runs[1]
+    run = make_plan(GRID.configs(), DATA, Study(str(tmp_path)), evaluate=True).runs[1]
     assert run.status == "left"
     assert run.damages == (f"{folder}/metrics.jsonl: missing, although the run has a result",)
 
@@ -224,7 +228,7 @@ def test_the_study_is_listed_once_and_no_file_is_read_twice(tmp_path):
         finish(tmp_path, config)
     study = Study(str(tmp_path))
     study.store = counting = Counting(study.store)
-    make_plan(GRID.configs(), DATA, study)
+    make_plan(GRID.configs(), DATA, study, evaluate=True)
     assert counting.calls["names", ""] == 1
     assert max(counting.calls.values()) == 1
     # Three reads a finished run, none for a run that has no folder.
@@ -272,11 +276,11 @@ def test_a_result_without_a_required_field_is_refused(content: dict[str, object]
     config = GRID.configs()[0]
     folder = settle(tmp_path, config, "result.json", **content)
     with pytest.raises(InputError, match=r"result\.json: it lacks"):
-        make_plan(GRID.configs(), DATA, Study(str(tmp_path)))
+        make_plan(GRID.configs(), DATA, Study(str(tmp_path)), evaluate=True)
     # Of a run outside the grid it is no business of the plan's.
     others = [c for c in GRID.configs() if c != config]
     assert folder.exists()
-    assert len(make_plan(others, DATA, Study(str(tmp_path))).runs) == len(others)
+    assert len(make_plan(others, DATA, Study(str(tmp_path)), evaluate=True).runs) == len(others)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +288,7 @@ def test_a_result_without_a_required_field_is_refused(content: dict[str, object]
     [(0, "left"), (2, "left (2 of 30 epochs)"), (30, "left (trained and not yet evaluated)")],
 )
 def test_a_list_tells_a_trained_run_from_an_unfinished_one(tmp_path, epochs, text):
-    plan = make_plan(GRID.configs()[:1], DATA, Study(str(tmp_path)))
+    plan = make_plan(GRID.configs()[:1], DATA, Study(str(tmp_path)), evaluate=True)
     run = dataclasses.replace(plan.runs[0], epochs=epochs)
     assert run.config.max_epochs == 30
     (line,) = run_lines(dataclasses.replace(plan, runs=[run]))

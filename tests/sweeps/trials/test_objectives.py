@@ -124,7 +124,16 @@ def test_a_diverged_trial_counts_as_the_worst_in_every_objective():
     def drawn(trials: list[Trial]) -> list[float]:
         directions = ("minimize", "maximize")
         points = propose(
-            SPACE, trials, 8, sampler="tpe", seed=0, first=FIRST, startup=4, directions=directions
+            SPACE,
+            trials,
+            8,
+            sampler="tpe",
+            seed=0,
+            first=FIRST,
+            startup=4,
+            directions=directions,
+            valid=lambda point: True,
+            key=lambda point: frozenset(point.items()),
         )
         return [point["dropout"] for point in points]
 

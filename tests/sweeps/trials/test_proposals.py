@@ -1,16 +1,26 @@
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
 
 from lvae_core.systems import recipe
-from sweeps.trials.proposals import Sampler, Trial, promoted, propose
+from sweeps.trials import proposals
+from sweeps.trials.proposals import Sampler, Trial, promoted
 from sweeps.trials.space import contains, parse_space
 
 BASE = recipe("lstm-vae", dataset="toy")
 SPACE = parse_space(["learning_rate=0.01..100:log", "dropout=0..0.9", "hidden_size=16,32,64"], BASE)
 FIRST = {"learning_rate": 1.0, "dropout": 0.5, "hidden_size": 16}
+
+propose = functools.partial(
+    proposals.propose,
+    directions=("minimize",),
+    valid=lambda point: True,
+    key=lambda point: frozenset(point.items()),
+)
+"""For one objective; every point can be trained, and no two are trained alike."""
 
 
 def height(values) -> float:

@@ -164,7 +164,18 @@ def test_points_whose_values_exclude_each_other_are_not_proposed(rules, tmp_path
     assert len(found.known) == 8
     assert all(t.values["lr_smallest"] <= t.values["learning_rate"] for t in found.known)
     # Without the check, there would be some.
-    drawn = propose(found.space, [], 8, sampler="random", seed=0, first=found.known[0].values, startup=8)
+    drawn = propose(
+        found.space,
+        [],
+        8,
+        sampler="random",
+        seed=0,
+        first=found.known[0].values,
+        startup=8,
+        directions=("minimize",),
+        valid=lambda point: True,
+        key=lambda point: frozenset(point.items()),
+    )
     assert any(values["lr_smallest"] > values["learning_rate"] for values in drawn)
     again = search(tmp_path, rules, **EXCLUDING)
     launcher, _ = continue_search(again)

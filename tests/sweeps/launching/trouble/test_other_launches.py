@@ -32,7 +32,7 @@ class Launch:
         (name,) = self.study.run_names()
         self.held = self.study.run(name)
         self.beat(1)
-        self.plan: Plan = make_plan(GRID.configs(), DATA, self.study)
+        self.plan: Plan = make_plan(GRID.configs(), DATA, self.study, evaluate=True)
         self.board = Board.of(self.plan, [run for run in self.plan.runs if run.status == "left"])
         say: Callable[[str], None] = self.lines.append
         self.others = OtherLaunches(self.study, self.board, self.plan.runs, say, lambda: self.clock.time)

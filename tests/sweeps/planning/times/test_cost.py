@@ -51,7 +51,7 @@ def test_hours_and_dollars_are_products(tmp_path):
     grid = Grid(
         datasets=("toy",), systems={"lstm-lm": (1,), "lstm-vae": (5,)}, settings=("standard",), seeds=3
     )
-    plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, Study(str(tmp_path)))
+    plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, Study(str(tmp_path)), evaluate=True)
     lm, vae = plan.variants()
     plan.speed.add_probe(lm, 1800.0, 1800.0)
     costs = variant_costs(plan, {lm: 0.25, vae: 1.0}.__getitem__)
@@ -82,7 +82,7 @@ def test_time_and_money_on_devices():
 def test_a_run_that_resumes_costs_what_is_left_of_it(tmp_path):
     """At 29 of 30 epochs: a thirtieth of the training, and the evaluation."""
     grid = Grid(datasets=("toy",), systems={"lstm-vae": (1,)}, settings=("standard",), seeds=5)
-    plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, Study(str(tmp_path)))
+    plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, Study(str(tmp_path)), evaluate=True)
     runs = [dataclasses.replace(run, epochs=29) for run in plan.runs[:4]]
     assert {run.config.max_epochs for run in runs} == {30}
     (variant,) = plan.variants()
@@ -100,7 +100,7 @@ def test_a_run_that_resumes_costs_what_is_left_of_it(tmp_path):
 
 def test_unknown_times_are_shown_as_unknown(tmp_path):
     grid = Grid(datasets=("toy",), systems={"lstm-lm": (1,)}, settings=("standard",), seeds=1)
-    plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, Study(str(tmp_path)))
+    plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, Study(str(tmp_path)), evaluate=True)
     add_expected_times(plan, {"toy": TOY}, Study(str(tmp_path)))
     out = io.StringIO()
     costs = variant_costs(plan, lambda variant: 1.0)
@@ -221,7 +221,7 @@ def test_the_plan_estimates_times_from_probes(tmp_path):
     grid = Grid(datasets=("toy",), systems={"lstm-vae": (1, 2)}, settings=("standard",), seeds=2)
     first, *_ = grid.configs()
     ProbeResults(study).put("a GPU", key(first, TOY.data_sha256), CHOICE)
-    plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, study)
+    plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, study, evaluate=True)
     add_expected_times(plan, {"toy": TOY}, study)
     tokens = amount(first, TOY)
     expected = tokens.train / 500.0 + tokens.evaluate / 50.0

@@ -26,7 +26,9 @@ def plan_of(place, settings=("standard",), datasets=("toy",), failed=0) -> Plan:
     grid = Grid(
         datasets=datasets, systems=SYSTEMS, settings=settings, seeds=3, changes=("latent_size=4,8",)
     )
-    plan = make_plan(grid.configs(), dict.fromkeys(datasets, TOY.data_sha256), Study(str(place)))
+    plan = make_plan(
+        grid.configs(), dict.fromkeys(datasets, TOY.data_sha256), Study(str(place)), evaluate=True
+    )
     for variant in plan.variants():
         plan.speed.add_probe(variant, 60.0, 25.0)
     runs = [
