@@ -16,6 +16,8 @@ import tyro
 from lvae_core.data.datasets import NAMES
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity
+from lvae_core.run_folder.names import check_study_name
+from lvae_core.storage.fsspec_store import names_no_bucket
 from lvae_core.storage.local import local_path, unwritable
 from lvae_core.systems import SYSTEMS
 from sweeps.cluster.scratch_folder import check_root
@@ -107,9 +109,7 @@ class LaunchOptions:
             )
         if not self.storage.strip():
             raise InputError("--storage: empty; give a folder, or an address such as s3://bucket/prefix")
-        if re.fullmatch(r"[\w+.-]+:/*", self.storage) or re.match(
-            r"(s3|gs|gcs|az|abfs):(?!//[^/])", self.storage
-        ):
+        if names_no_bucket(self.storage):
             raise InputError(
                 f"--storage {self.storage}: names no bucket; give an address such as s3://bucket/prefix"
             )
@@ -134,8 +134,8 @@ class LaunchOptions:
                 "--wandb offline: would write to the job's copy of the code, which Ray removes; set "
                 "WANDB_DIR to a folder by its absolute path, or use --wandb online"
             )
-        if self.study is not None and not re.fullmatch(r"\w[\w.-]*", self.study):
-            raise InputError(f"--study {self.study!r}: use letters, digits, '.', '-' and '_' only")
+        if self.study is not None:
+            check_study_name(self.study, "--study ")
 
     @property
     def project(self) -> str:

@@ -12,9 +12,7 @@ from matplotlib.lines import Line2D
 
 from analysis.figures.elements import layout, style
 from analysis.figures.trials import SCORE, Field, Point, cut
-
-BEST_SHARE = 0.25
-"""The share of the trials that is drawn as the best."""
+from lvae_core.run_folder.search_record import BEST_SHARE
 
 _HEIGHT = 2.2
 """Inches that the axes are high, at least."""
@@ -27,8 +25,8 @@ _SIZE = 8
 
 _LOOKS: dict[str, dict[str, Any]] = {
     "other trials": {"color": style.MUTED, "lw": 0.7, "alpha": 0.45, "zorder": 2.0},
-    "best quarter": {"color": "#0072b2", "lw": 1.1, "alpha": 0.85, "zorder": 2.5},
-    "lowest": {"color": "#d55e00", "lw": 2.2, "zorder": 3.0},
+    "best quarter": {"color": style.BLUE, "lw": 1.1, "alpha": 0.85, "zorder": 2.5},
+    "lowest": {"color": style.VERMILION, "lw": 2.2, "zorder": 3.0},
 }
 
 

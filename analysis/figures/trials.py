@@ -37,7 +37,7 @@ Kind = Literal[
     "lowest", "on the Pareto front", "trained to the end", "stopped at a rung", "above the axis", "diverged"
 ]
 
-_BEST, _DONE, _DROPPED = "#d55e00", "#0072b2", "#6d6d72"
+_BEST, _DONE, _DROPPED = style.VERMILION, style.BLUE, style.MUTED
 
 
 @dataclass(frozen=True)

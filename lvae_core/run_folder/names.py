@@ -2,6 +2,8 @@
 
 cell         <dataset>__<system>__<setting>__L<n>
 run folder   <cell>__seed<k>__<first 8 digits of the fingerprint>
+
+A study has the name that the user chooses.
 """
 
 from __future__ import annotations
@@ -71,6 +73,12 @@ class RunName:
             return None
         cell, *_, seed, fingerprint = match.groups()
         return RunName(CellName.parse(cell), int(seed), fingerprint)
+
+
+def check_study_name(name: object, at: str) -> None:
+    """Raise InputError, which begins with ``at``, if a study cannot have this name."""
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+        raise InputError(f"{at}{name!r}: use letters, digits, '.', '-' and '_' only")
 
 
 def without_fingerprint(name: str) -> str:

@@ -27,6 +27,9 @@ SPACE_PREFIX = "--space "
 BEST_SUFFIX = "-best"
 """The end of the name of the study that retrains the best trials on fresh seeds."""
 
+BEST_SHARE = 0.25
+"""The share of the trials that tables and figures call the best quarter."""
+
 RECIPE = "the recipe"
 """The name of the point of a search that is the system's recipe."""
 

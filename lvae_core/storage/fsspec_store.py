@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 import secrets
 import threading
 from collections.abc import Iterator
@@ -56,6 +57,12 @@ _NO_SPACE = {
 _memory_lock = threading.Lock()
 
 
+def names_no_bucket(url: str) -> bool:
+    """Whether the address of an object store lacks its bucket, or the two slashes in front of it."""
+    is_scheme = re.fullmatch(r"[\w+.-]+:/*", url)
+    return bool(is_scheme or re.match(r"(s3a?|gs|gcs|az|abfs):(?!//[^/])", url))
+
+
 class FsspecStore:
     """A store in any file system that fsspec reaches by URL, such as ``s3://bucket/prefix``.
 
@@ -72,8 +79,8 @@ class FsspecStore:
             import fsspec
         except ModuleNotFoundError:
             raise InputError(f"{url}: storage by URL needs fsspec; pip install fsspec") from None
-        scheme, _, place = url.partition("://")
-        if not place.strip("/") or (place.startswith("/") and scheme in ("s3", "s3a", "gs", "gcs")):
+        scheme = url.partition("://")[0]
+        if names_no_bucket(url):
             raise InputError(f"{url}: names no bucket; give an address such as {scheme}://bucket/prefix")
         self.url = url.rstrip("/")
         options: dict[str, Any] = {"use_listings_cache": False}

@@ -8,15 +8,13 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator
 from rich.table import Table
 
+from lvae_core.run_folder.search_record import BEST_SHARE
 from sweeps.trials.objectives import OBJECTIVES
 from sweeps.trials.proposals import study_of
 from sweeps.trials.search import Search
 
 LEAST = 10
 """The number of finished trials below which importances mean nothing."""
-
-QUANTILE = 0.25
-"""The share of the trials that counts as the best."""
 
 
 def importances(search: Search) -> Mapping[str, float] | None:
@@ -29,7 +27,7 @@ def importances(search: Search) -> Mapping[str, float] | None:
     if len(done) < LEAST:
         return None
     directions = [OBJECTIVES[name].direction for name in search.rules.objectives]
-    evaluator = PedAnovaImportanceEvaluator(target_quantile=QUANTILE)
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=BEST_SHARE)
     found = optuna.importance.get_param_importances(
         study_of(search.space, done, directions), evaluator=evaluator
     )

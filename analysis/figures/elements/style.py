@@ -11,13 +11,14 @@ import matplotlib as mpl
 from analysis.stats.cells import SYSTEM_ORDER
 
 INK, MUTED, GRID, PAPER = "#1c1c1f", "#6d6d72", "#e4e4e8", "#fefefe"
+BLUE, VERMILION = "#0072b2", "#d55e00"
 
 # Okabe and Ito's colours, with a darker yellow that is visible on white, then others for further systems.
 # Each has another marker.
 _LOOKS = (
     ("#4a4a4d", "o"),
-    ("#0072b2", "s"),
-    ("#d55e00", "D"),
+    (BLUE, "s"),
+    (VERMILION, "D"),
     ("#009e73", "^"),
     ("#aa4499", "v"),
     ("#a87900", "P"),
@@ -95,7 +96,10 @@ def style() -> Any:
     return mpl.rc_context(_STYLE)
 
 
-Looks = dict[tuple[str, str], tuple[str, str]]
+Look = tuple[str, str]
+"""Colour and marker."""
+
+Looks = dict[tuple[str, str], Look]
 """System and variant -> colour and marker."""
 
 

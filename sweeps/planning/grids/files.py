@@ -14,6 +14,7 @@ from lvae_core.data.datasets import NAMES
 from lvae_core.errors import InputError, check_name, reason
 from lvae_core.fields.choices import Setting
 from lvae_core.protocols import PROTOCOLS
+from lvae_core.run_folder.names import check_study_name
 from lvae_core.settings import LIST_FIELDS
 from lvae_core.storage.local import local_path
 from lvae_core.systems import SYSTEMS, recipe
@@ -77,8 +78,7 @@ def _read_toml(path: Path) -> Mapping[str, Any]:
 def _grid_file(values: Mapping[str, Any], stem: str) -> GridFile:
     _check_keys("", values, ("study", "protocol", *KEYS, "also"))
     study = values.get("study", re.sub(r"[^\w.-]", "-", stem).lstrip(".-") or "grid")
-    if not isinstance(study, str) or not re.fullmatch(r"\w[\w.-]*", study):
-        raise InputError(f"study = {study!r}: use letters, digits, '.', '-' and '_' only")
+    check_study_name(study, "study = ")
     protocol = values.get("protocol", "matched")
     if protocol not in PROTOCOLS:
         raise InputError(f"protocol = {protocol!r}: must be {' or '.join(PROTOCOLS)}")
