@@ -49,6 +49,7 @@ from lvae_core.errors import InputError
 from lvae_core.identity import fields_read
 from lvae_core.messages import command_line, notices_held_back
 from lvae_core.run_folder.folder import Study, open_study
+from lvae_core.run_folder.search_record import RECIPE
 from lvae_core.settings import parse_settings, system_name
 from sweeps.guardian import closing_with
 from sweeps.launching.progress.display import Display, console, unless_quiet
@@ -295,7 +296,7 @@ def _rerun(
 
 def _fresh_points(base: RunConfig, best: Sequence[Trial]) -> dict[str, RunConfig]:
     """Name -> config of the points to compare: the recipe, and the best that differ from it."""
-    points = {"the recipe": base}
+    points = {RECIPE: base}
     for trial in best:
         if (config := replace(base, **dict(trial.values))) not in points.values():
             points[f"trial {trial.number}"] = config
