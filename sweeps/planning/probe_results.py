@@ -9,8 +9,8 @@ from typing import Any
 from lvae_core.config import RunConfig
 from lvae_core.identity import evaluation_id, fingerprint
 from lvae_core.model.counts import Amount
-from lvae_core.run_folder.digests import UnsealedError, seal, unseal
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.digests import seal
+from lvae_core.run_folder.folder import DamagedError, Study
 from lvae_core.run_folder.names import CellName
 
 FILE = ".probes.json"
@@ -35,17 +35,12 @@ class ProbeResults:
         self._study = study
         self.damage = ""
         """Why the file is ignored, for the user; "" if it is intact or missing."""
-        self._known: dict[str, dict[str, ProbeResult]] = {}
+        self._known: _Known = {}
         try:
-            devices = unseal(study.store.read(FILE))
-            for device, found in devices.items():
-                self._known[device] = {
-                    name: ProbeResult.from_dict(values) for name, values in found.items()
-                }
-        except (FileNotFoundError, NotADirectoryError):
-            pass  # if the storage cannot be written, writing will report it
-        except (UnsealedError, AttributeError, TypeError, ValueError) as error:
-            self._known, self.damage = {}, f"{study.url}/{FILE}: damaged, {error}; cells are probed again"
+            # If the storage cannot be written, writing will report it.
+            self._known = study.read_sealed(FILE, _known_of, remedy="cells are probed again") or {}
+        except DamagedError as damage:
+            self.damage = str(damage)
 
     def get(self, device: str, name: str) -> ProbeResult | None:
         """The result for a cell on a kind of device."""
@@ -95,3 +90,14 @@ class ProbeResult:
         if not (result.processes >= 1 and result.train_rate > 0 and result.evaluate_rate > 0):
             raise ValueError("not the result of a probe")
         return result
+
+
+_Known = dict[str, dict[str, ProbeResult]]
+"""Device name -> key -> result."""
+
+
+def _known_of(devices: dict[str, Any]) -> _Known:
+    return {
+        device: {name: ProbeResult.from_dict(values) for name, values in found.items()}
+        for device, found in devices.items()
+    }
