@@ -105,9 +105,20 @@ def next_line(*words: str, when: str = "") -> str:
     return f"next{when}: {command_line(*words)}"
 
 
-def numbered(number: int, noun: str) -> str:
-    """A number of things: ``1 run``, ``3 runs``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+_PLURALS = {"is": "are", "was": "were", "has": "have"}
+
+
+def numbered(number: int, noun: str, verb: str = "") -> str:
+    """A number of things, and perhaps a verb: ``1 run``, ``3 runs``; ``1 run has``, ``3 runs have``.
+
+    Args:
+        number: of the things.
+        noun: in the singular.
+        verb: in the singular: is, was, has, or one whose plural has no s.
+    """
+    if number != 1:
+        noun, verb = f"{noun}s", _PLURALS.get(verb, verb.removesuffix("s"))
+    return f"{number} {noun} {verb}".rstrip()
 
 
 def listed(names: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from analysis.tables.bounds import published_nll, with_published_cells
 from analysis.tables.elements.importance_weights import weight_values
 from analysis.tables.elements.shown_variants import MOST_VARIANTS, shown_variants, variant_key
 from analysis.tables.elements.table import SETTINGS, cell_label
+from lvae_core.messages import numbered
 from lvae_core.run_folder.estimates import ESTIMATES
 
 
@@ -133,8 +134,7 @@ def prepare(cells: Sequence[Cell], dataset: str, *drawn: str) -> tuple[list[Cell
 
 def beyond_note(beyond: Sequence[str]) -> list[str]:
     """A note for the figure that names the values that it leaves out; empty without any."""
-    plural = "" if len(beyond) == 1 else "s"
-    return [f"{len(beyond)} value{plural} beyond the axis: {'; '.join(beyond)}"] if beyond else []
+    return [f"{numbered(len(beyond), 'value')} beyond the axis: {'; '.join(beyond)}"] if beyond else []
 
 
 def _averages(cell: Cell) -> list[tuple[str, Average]]:

@@ -79,7 +79,7 @@ def sum_up(compared: Sequence[Comparison], a: Name, b: Name, declared: int | Non
     """
     decided = [c for c in compared if c.verdict.model]
     open_ = [c for c in compared if not c.verdict.model]
-    total = f"{len(compared)} comparison{'' if len(compared) == 1 else 's'} of tightest valid bounds"
+    total = f"{numbered(len(compared), 'comparison')} of tightest valid bounds"
     if not decided:
         return f"{total}, and no conclusion: {_reasons(open_)}"
     named = []
@@ -150,10 +150,22 @@ def _reasons(open_: Sequence[Comparison]) -> str:
         else f"{number} {'is' if number == 1 else 'are'} {word}"
         for word, number in words.items()
     )
-    # More importance samples may make a lower number reliable; two bounds and a collapse stay.
-    if loose := sum(not _is_lasting(c.verdict) and any(map(Substitute.of, (c.a, c.b))) for c in open_):
-        reasons += f"; more importance samples may decide {loose}, with a lower but unreliable number"
+    if loose := sum(map(_more_samples_may_decide, open_)):
+        reasons += (
+            f"; of these {loose} {'has' if loose == 1 else 'have'} a tighter bound below the other number, "
+            "but an unreliable one, which more importance samples may make count"
+        )
     return reasons
+
+
+def _more_samples_may_decide(c: Comparison) -> bool:
+    """Whether an open comparison could be decided by a bound that is unreliable; two bounds never are."""
+    sides = zip((c.a, c.b), reversed(c.averages), strict=True)
+    return not _is_lasting(c.verdict) and any(
+        found and cell.averages[found.unreliable.nll].mean < other.mean
+        for cell, other in sides
+        if (found := Substitute.of(cell))
+    )
 
 
 def _word(verdict: Verdict) -> str:

@@ -65,7 +65,7 @@ def facts(
             *(["those left out"] if runs.duplicates else []),
             *(["unfinished and failed runs"] if len(done) < len(runs.frame) else []),
         ]
-        shown = "1 finished run" if len(done) == 1 else f"{len(done)} finished runs"
+        shown = numbered(len(done), "finished run")
         without = f"; without {' and '.join(uncounted)}" if uncounted else ""
         yield f"cost: {total} in the {shown} shown ({parts}){without}"
 
@@ -115,7 +115,7 @@ def _other_evaluations(frame: pd.DataFrame) -> Iterable[str]:
         for found in json.loads(of_run)
     )
     if settings:
-        number = "1 run has" if len(having) == 1 else f"{len(having)} runs have"
+        number = numbered(len(having), "run", "has")
         yield f"other evaluations: {number} some, to be seen with --evaluation {' or '.join(settings)}"
 
 

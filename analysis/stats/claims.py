@@ -14,6 +14,7 @@ from typing import Literal
 from analysis.stats.cells import Cell
 from analysis.stats.intervals import HUGE, Interval, decimals
 from analysis.stats.paired import ALPHA, Paired
+from lvae_core.messages import numbered
 from lvae_core.run_folder.estimates import UNUSED
 
 Test = Literal["significant", "not significant", "too few seeds", "too large", "equal"]
@@ -56,9 +57,10 @@ RULE = (
     "significant by the sign-flip test after Holm's correction; each number is exact or a valid bound, and "
     "not unreliable (if a model's tightest bound is, its tightest reliable one is compared); if one is a "
     "bound, it lies below the exact other one, and the true difference is then at least as large; and each "
-    f"model with z uses it (mutual information of at least {UNUSED} nats, or a decoder that reads z: an "
-    f"importance-weighted number at least {UNUSED} nats below the mean of -log p(x|z); else its posterior "
-    "has collapsed, or the tested epoch lies within KL annealing). Two bounds decide nothing"
+    f"model with z uses it (mutual information of at least {UNUSED} nats in at least half of its runs, or "
+    f"a decoder that reads z: an importance-weighted number at least {UNUSED} nats below the mean of "
+    "-log p(x|z); else its posterior has collapsed, or the tested epoch lies within KL annealing). Two "
+    "bounds decide nothing"
 )
 """The rule in words, for reports."""
 
@@ -100,7 +102,7 @@ class Verdict:
     def sentence(self, a: str, b: str, paired: Paired) -> str:
         """The conclusion on the models named ``a`` and ``b`` from their NLL, without a full stop."""
         n = len(paired.seeds)
-        seeds = "1 common seed" if n == 1 else f"{n} common seeds"
+        seeds = numbered(n, "common seed")
         if self.test == "equal":
             return f"no conclusion, the numbers of {seeds} are equal"
         if self.obstacle:
@@ -108,7 +110,7 @@ class Verdict:
         if self.test == "too large":
             return f"no conclusion, the numbers of {seeds} are too large to be compared"
         if self.test == "too few seeds":
-            return f"no conclusion, {seeds} {'is' if n == 1 else 'are'} too few"
+            return f"no conclusion, {numbered(n, 'common seed', 'is')} too few"
         if self.test == "not significant":
             return f"no conclusion, the difference is not significant over {seeds}"
         if not self.model or paired.mean is None:

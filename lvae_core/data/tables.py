@@ -16,6 +16,7 @@ from lvae_core.data.quoted import Row, plain_rows, quoted_rows
 from lvae_core.data.text_files import decoded, equal_tabs, tabs_problem
 from lvae_core.data.tokens import split_tokens
 from lvae_core.errors import InputError
+from lvae_core.messages import numbered
 
 _TAB = "\t"
 
@@ -276,8 +277,8 @@ def _looks_like_header(first: list[str], index: int) -> bool:
     """Whether the first line seems to name the columns, by its cell in one of them."""
     # pandas numbers columns without names; it puts an empty name above the numbers of the rows.
     named = first[1:] if first[0] == "" else first
-    numbered = len(named) > 1 and named == [str(i) for i in range(len(named))]
-    return numbered or _COLUMN_NAME.fullmatch(first[index].strip()) is not None
+    are_indices = len(named) > 1 and named == [str(i) for i in range(len(named))]
+    return are_indices or _COLUMN_NAME.fullmatch(first[index].strip()) is not None
 
 
 def _header_kept(path: Path, cell: Cell) -> str:
@@ -296,7 +297,7 @@ def _argument(separator: str) -> str:
 
 
 def _columns(count: int) -> str:
-    return f"{count} column{'s' * (count != 1)}"
+    return numbered(count, "column")
 
 
 def _named(first: list[str]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from lvae_core.data.tokens import split_tokens, without_edges
 from lvae_core.data.vocabulary import END, START
 from lvae_core.errors import InputError, reason
+from lvae_core.messages import numbered
 
 SPLITS = ("train", "valid", "test")
 
@@ -79,8 +80,9 @@ def read_file(path: Path, max_length: int | None = None) -> Text:
         raise InputError(f"{path}: contains no sentence; write one per line, tokens separated by spaces")
     warnings: list[str] = []
     if blanks:
-        count = "1 blank line" if len(blanks) == 1 else f"{len(blanks)} blank lines"
-        warnings.append(f"{path}:{blanks[0]}: {count} skipped, this is the first")
+        warnings.append(
+            f"{path}:{blanks[0]}: {numbered(len(blanks), 'blank line')} skipped, this is the first"
+        )
     _log.info("%s: read %d sentences", path, len(lines))
     digest = hashlib.sha256(data).hexdigest()
     return Text(tuple(lines), digest, str(path), tuple(warnings), equal_tabs(tabs))
@@ -97,8 +99,7 @@ def equal_tabs(counts: Sequence[int]) -> int:
 
 def tabs_problem(source: object, tabs: int) -> str:
     """Say that lines with equally many tabs look like a table."""
-    plural = "s" if tabs > 1 else ""
-    return f"{source}: a table? Every line has {tabs} tab{plural}, so all columns are read as text"
+    return f"{source}: a table? Every line has {numbered(tabs, 'tab')}, so all columns are read as text"
 
 
 def length_problem(path: Path, length: int, max_length: int) -> str:

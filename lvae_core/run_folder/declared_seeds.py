@@ -52,7 +52,7 @@ class DeclaredSeeds:
         """Declaration and its time: ``declared 8 seeds before the first run (2026-11-28 14:03 UTC)``."""
         when = f"({self.time[:16].replace('T', ' ')} UTC)"
         number = self.finished_runs or self.started_runs
-        runs = f"{number} run was" if number == 1 else f"{number} runs were"
+        runs = numbered(number, "run", "was")
         moment = "before the first run"
         if self.finished_runs:
             moment = f"after {runs} finished"

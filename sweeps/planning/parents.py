@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
+from lvae_core.messages import numbered
 from lvae_core.parents import parent_folder, parent_of
 from lvae_core.run_folder.folder import DamagedError, Study
 from lvae_core.run_folder.lookup import check_parent
@@ -93,12 +94,12 @@ def parents_notes(plan: Plan, started: Collection[PlannedRun]) -> list[str]:
     lines = []
     names = {run.name for run in started}
     if first := sum(run.name in names for run in plan.parents):
-        parents = "1 parent is" if first == 1 else f"{first} parents are"
+        parents = numbered(first, "parent", "is")
         lines.append(f"{parents} trained first: runs of this grid start their encoders from them")
     has_failed = {run.name for run in plan.with_status("failed")} - names
     lacking = [run for run in plan.with_status("left") if run.waits_for in has_failed]
     if lacking:
-        runs = "1 run is" if len(lacking) == 1 else f"{len(lacking)} runs are"
+        runs = numbered(len(lacking), "run", "is")
         failed = ", ".join(sorted({run.waits_for for run in lacking})[:3])
         lines.append(
             f"{runs} not started, because the run that the encoder starts from has failed ({failed}); "

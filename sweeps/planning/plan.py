@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint, is_same_training
+from lvae_core.messages import numbered
 from lvae_core.run_folder.claims import is_under_way
 from lvae_core.run_folder.evaluations import failure_file_of, result_file_of
 from lvae_core.run_folder.folder import CHECKPOINT, DamagedError, NewerVersionError, RunFolder, Study
@@ -247,19 +248,18 @@ def _notes_on_evaluations(runs: Sequence[PlannedRun]) -> tuple[str, ...]:
     others = [run for run in runs if run.status == "done" and run.evaluation]
     if not others:
         return ()
-    subject = "1 run has" if len(others) == 1 else f"{len(others)} runs have"
     return (
-        f"{subject} other estimates than these settings ask for, and no checkpoint.pt to evaluate again: "
-        f"{_names(others)}; they count as done with the estimates they have. Put the checkpoints back, or "
-        "train anew with another --study",
+        f"{numbered(len(others), 'run', 'has')} other estimates than these settings ask for, and no "
+        f"checkpoint.pt to evaluate again: {_names(others)}; they count as done with the estimates "
+        "they have. Put the checkpoints back, or train anew with another --study",
     )
 
 
 def _notes_on_twice(runs: Sequence[PlannedRun]) -> tuple[str, ...]:
     if not runs:
         return ()
-    subject = "1 run has" if len(runs) == 1 else f"{len(runs)} runs have"
-    return (f"{subject} more than one folder in this study; used: {_names(runs)}",)
+    runs_have = numbered(len(runs), "run", "has")
+    return (f"{runs_have} more than one folder in this study; used: {_names(runs)}",)
 
 
 def _names(runs: Sequence[PlannedRun]) -> str:

@@ -14,7 +14,16 @@ import pytest
 
 from lvae_core.__main__ import main
 from lvae_core.errors import InputError
-from lvae_core.messages import Collector, Verbosity, first_of, is_quiet, next_line, notice, printed
+from lvae_core.messages import (
+    Collector,
+    Verbosity,
+    first_of,
+    is_quiet,
+    next_line,
+    notice,
+    numbered,
+    printed,
+)
 
 from ..logs import expect_log
 
@@ -69,6 +78,15 @@ def test_messages_go_to_the_current_standard_error(monkeypatch):
         monkeypatch.setattr(sys, "stderr", display := io.StringIO())
         notice("above the display")
     assert display.getvalue() == "above the display\n"
+
+
+def test_a_number_of_things_agrees_with_its_noun_and_its_verb():
+    assert [numbered(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
+    assert [numbered(1, "run", verb) for verb in ("is", "repeats")] == ["1 run is", "1 run repeats"]
+    verbs = ("is", "was", "has", "repeats")
+    assert [numbered(3, "run", verb) for verb in verbs] == [
+        f"3 runs {verb}" for verb in ("are", "were", "have", "repeat")
+    ]
 
 
 def test_verbose_and_quiet_exclude_each_other(capsys):

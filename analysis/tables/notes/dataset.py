@@ -18,6 +18,7 @@ from analysis.tables.notes.cells import (
     unused_latents,
     variants,
 )
+from lvae_core.messages import numbered
 from lvae_core.run_folder.unknown_share import share_text, shown_too_seldom
 
 
@@ -91,8 +92,7 @@ def _repeated_seeds(done: pd.DataFrame) -> Iterable[str]:
     names = ["system", "num_samples", "setting", "seed", "data_sha256", "numerics", *CONFIG_FIELDS]
     repeated = int(done.duplicated(names).sum())
     if repeated:
-        repeat = "1 run repeats" if repeated == 1 else f"{repeated} runs repeat"
         yield (
-            f"{repeat} a seed of a run with the same fields, under another version of the "
-            "code or by precision=auto; such runs are variants of their own"
+            f"{numbered(repeated, 'run', 'repeats')} a seed of a run with the same fields, under another "
+            "version of the code or by precision=auto; such runs are variants of their own"
         )

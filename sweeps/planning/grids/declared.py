@@ -41,10 +41,10 @@ def check_declarable(study: Study, folder: str, configs: Iterable[RunConfig], se
     if read_declared_seeds(study) is None:
         finished = sum(study.run(name).has("result.json") for name in study.run_names())
         if finished:
-            runs = "1 finished run" if finished == 1 else f"{finished} finished runs"
             raise InputError(
-                f"--declare-seeds {seeds}: {folder} has {runs}, so the number would not be fixed "
-                "beforehand and make no p-value better; leave the option out, or give another --study"
+                f"--declare-seeds {seeds}: {folder} has {numbered(finished, 'finished run')}, so the "
+                "number would not be fixed beforehand and make no p-value better; leave the option out, or "
+                "give another --study"
             )
 
 
@@ -85,7 +85,5 @@ def _outcome(declared: int, seeds: Collection[int]) -> str:
         return ""
     outcome = f"p-values stay interim until all {declared} are done"
     if len(seeds) > declared:
-        more = len(seeds) - declared
-        verb = "was" if more == 1 else "were"
-        outcome = f"reports will say that {numbered(more, 'seed')} {verb} added"
+        outcome = f"reports will say that {numbered(len(seeds) - declared, 'seed', 'was')} added"
     return f"; with this sweep it has {len(seeds)}: {outcome}"
