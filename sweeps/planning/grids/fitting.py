@@ -60,8 +60,13 @@ def fitting_table(
 
 def print_fitting(console: Console, table: Table) -> None:
     """Print a table. If it cannot fold to the window, the terminal wraps its lines."""
+    print_whole(console, table, Measurement.get(console, console.options.update(width=_ANY), table).minimum)
+
+
+def print_whole(console: Console, table: Table, width: int) -> None:
+    """Print a table that needs ``width`` characters, as if the window had them."""
     window = console.width
-    console.width = max(window, Measurement.get(console, console.options.update(width=_ANY), table).minimum)
+    console.width = max(window, width)
     console.print(table)
     console.width = window
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from lvae_core.config import FIELD_TYPES, RunConfig, dataset_label
 from lvae_core.identity import fields_read
 from lvae_core.run_folder.names import CellName
-from sweeps.planning.grids.fitting import FittingColumn
+from sweeps.planning.grids.fitting import FittingColumn, print_whole, table_width
 from sweeps.planning.grids.seeds import format_seeds
 from sweeps.planning.plan import PlannedRun, by_variant
 
@@ -81,16 +80,12 @@ def print_overview(console: Console, columns: Sequence[Column]) -> None:
     it keeps its width: a line that the terminal wraps can be read, a truncated value cannot.
     """
     parts = [columns]
-    window = console.width
-    if _width(console, _table(columns)) > window:
+    if table_width(_table(columns)) > console.width:
         numbers = Column("", [str(k) for k in range(1, len(columns[0].values) + 1)], "", number=True)
         groups = dict.fromkeys(column.group for column in columns)
         parts = [[numbers, *(c for c in columns if c.group == group)] for group in groups]
-    for part in parts:
-        table = _table(part)
-        console.width = max(window, _width(console, table))
-        console.print(table)
-        console.width = window
+    for table in map(_table, parts):
+        print_whole(console, table, table_width(table))
     if (more := len(columns[0].values) - MAX_ROWS) > 0:
         console.print(f"and {more:,} more variants")
 
@@ -237,7 +232,3 @@ def _table(columns: Sequence[Column]) -> Table:
     for row in list(zip(*(column.values for column in columns), strict=True))[:MAX_ROWS]:
         table.add_row(*map(Text, row))
     return table
-
-
-def _width(console: Console, table: Table) -> int:
-    return Measurement.get(console, console.options.update(width=10_000), table).maximum
