@@ -1,6 +1,7 @@
 """The page in a real browser: headless Chromium, without a network."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -319,6 +320,59 @@ def test_wide_tables_do_not_shrink_the_printed_page(browser: Browser, tmp_path: 
                 joint = estimates | {"nll_joint": 107.25 + k, "nll_iw_joint": 105.0}
                 for system, numbers in (("lstm-vae", estimates), ("lstm-vae-avg", joint)):
                     write(system, 5, setting, seed, dataset=dataset, estimates=numbers, **more)
+def test_in_print_each_page_of_a_table_has_its_columns_names(browser: Browser, path: Path) -> None:
+    page = Opened(browser, path).page
+    page.emulate_media(media="print")
+    # Chromium repeats the head of a table on each page, but leaves buttons out.
+    buttons = page.locator("table.numbers thead button")
+    displays = buttons.evaluate_all("all => all.map((one) => getComputedStyle(one).display)")
+    assert set(displays) == {"contents"}
+    assert first_table(page).locator("thead tr").last.locator("th").nth(1).inner_text() == "NLL"
+    assert not page.locator(".by-name").first.is_visible()
+
+
+def test_in_print_notes_are_smaller_than_the_text(browser: Browser, path: Path) -> None:
+    page = Opened(browser, path).page
+    page.emulate_media(media="print")
+    sizes = "e => parseFloat(getComputedStyle(e).fontSize)"
+    text = page.locator("main").evaluate(sizes)
+    assert text == pytest.approx(10 * 4 / 3, abs=0.01)
+    for part in (".notes", "figcaption", "footer"):
+        assert page.locator(part).first.evaluate(sizes) < text
+
+
+def test_in_print_hyperparameters_are_in_landscape_and_words_stay_whole(
+    browser: Browser, tmp_path: Path
+) -> None:
+    write = run_writer(tmp_path)
+    for system, more in (
+        ("lstm-lm", {"deterministic": True}),
+        ("lstm-vae", {"precision": "float32"}),
+        ("lstm-vmf-vae", {"posterior": "von_mises_fisher", "vmf_kappa": 85.0}),
+    ):
+        write(system, **more)
+    report = compose(collect([open_source(str(tmp_path / "study"))]))
+    page = report_page(report, draw_all([], [], {}, {}, advance=None, units={}), [], "python …", refresh=0)
+    path = tmp_path / "report.html"
+    path.write_text(page, encoding="utf-8")
+    opened = Opened(browser, path, viewport={"width": 1000, "height": 700}).page
+    pdf = opened.pdf(prefer_css_page_size=True)
+    boxes = {tuple(map(float, box.split())) for box in re.findall(rb"/MediaBox\s*\[([\d. ]+)\]", pdf)}
+    assert {(width > height) for _, _, width, height in boxes} == {True, False}
+    opened.emulate_media(media="print")
+    breaks = "all => all.map((one) => getComputedStyle(one).overflowWrap)"
+    assert set(opened.locator("#hyperparameters td.words").evaluate_all(breaks)) == {"normal"}
+    lines = """all => all.map((one) => {
+      const range = document.createRange();
+      range.selectNodeContents(one);
+      return new Set([...range.getClientRects()].map((box) => box.bottom)).size;
+    })"""
+    for word in ("float32", "deterministic", "gaussian"):
+        cells = opened.locator("#hyperparameters tbody :is(th, td)").filter(has_text=word)
+        assert set(cells.evaluate_all(lines)) == {1}, word
+    assert set(opened.locator(".facts td:last-child").evaluate_all(lines)) <= {0, 1}
+
+
     report = compose(collect([open_source(str(tmp_path / "study"))]))
     path = tmp_path / "report.html"
     path.write_text(
