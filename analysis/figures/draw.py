@@ -146,7 +146,8 @@ def _draw(wanted: Sequence[_Wanted], advance: Advance | None) -> Pictures:
                 figure, reason = None, str(error)
             if figure is not None:
                 name = f"{item.dataset}-{item.kind}"
-                drawn.append(Picture(name, item.dataset, kind, item.caption(), *layout.save(figure)))
+                title = figure.get_suptitle().replace("\n", " ")
+                drawn.append(Picture(name, item.dataset, kind, title, item.caption(), *layout.save(figure)))
             else:
                 left_out.append(f"{dataset_title(item.dataset)}, {item.kind}: {reason}")
         if advance:

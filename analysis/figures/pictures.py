@@ -14,6 +14,8 @@ class Picture:
     dataset: str
     kind: str
     """The kind of figure: ``bounds``, ``ppl``, …"""
+    title: str
+    """The words above the figure, which name the dataset."""
     caption: str
     svg: str
     png: bytes

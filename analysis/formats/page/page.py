@@ -44,6 +44,7 @@ class Shown:
     """A figure on the page."""
 
     svg: Markup
+    title: str
     caption: str
     name: str
 
@@ -106,7 +107,12 @@ def compare_page(compared: TwoStudies, pictures: Pictures, command: str, *, refr
 
 
 def _shown(pictures: Sequence[Picture], kinds: Sequence[str]) -> list[Shown]:
-    return [Shown(inline(p.svg, p.name, p.caption), p.caption, p.name) for p in pictures if p.kind in kinds]
+    return [
+        # Captions of one kind begin alike for every dataset; the title tells them apart.
+        Shown(inline(p.svg, p.name, f"{p.title}. {p.caption}"), p.title, p.caption, p.name)
+        for p in pictures
+        if p.kind in kinds
+    ]
 
 
 def _by_dataset(sentences: Sequence[Sentences]) -> list[tuple[str, list[Sentences]]]:

@@ -33,14 +33,47 @@
   }
   if (matchMedia("(max-width: 40rem)").matches) document.querySelectorAll("table.numbers").forEach(verdictFirst);
 
-  // What scrolls sideways says so, and has a shadow where it goes on.
+  // What scrolls sideways says so, has a shadow where it goes on, and can be reached by keyboard.
   function hint(part) {
-    part.classList.toggle("sideways", part.scrollWidth > part.clientWidth + 1);
+    const scrolls = part.scrollWidth > part.clientWidth + 1;
+    part.classList.toggle("sideways", scrolls);
+    if (scrolls) part.tabIndex = 0; else part.removeAttribute("tabindex");
     part.classList.toggle("more", part.scrollWidth > part.clientWidth + part.scrollLeft + 1);
   }
   const parts = [...document.querySelectorAll(".wide")];
   for (const part of parts) { hint(part); part.addEventListener("scroll", () => hint(part)); }
   addEventListener("resize", () => parts.forEach(hint));
+
+  // A table has one Tab stop among its numbers, from which arrow keys go to the others.
+  function stopAt(table, target) {
+    for (const other of table.querySelectorAll(".tip[tabindex='0']")) other.tabIndex = -1;
+    if (target) target.tabIndex = 0;
+  }
+  const isVisible = (part) => part.offsetParent !== null;
+  function stopAtVisible(table) {
+    const now = table.querySelector(".tip[tabindex='0']");
+    if (!now || !isVisible(now)) stopAt(table, [...table.querySelectorAll(".tip")].find(isVisible));
+  }
+  function neighbour(from, name) {
+    const cell = from.closest("td"), row = cell.parentElement;
+    const ofRow = [...row.querySelectorAll(".tip")], place = ofRow.indexOf(from);
+    if (name === "Home" || name === "End") return ofRow.at(name === "Home" ? 0 : -1);
+    if (name === "ArrowLeft" || name === "ArrowRight") return ofRow[place + (name === "ArrowLeft" ? -1 : 1)];
+    if (name !== "ArrowUp" && name !== "ArrowDown") return undefined;
+    const rows = [...row.parentElement.rows].filter(isVisible), at = rows.indexOf(row);
+    const further = name === "ArrowUp" ? rows.slice(0, at).reverse() : rows.slice(at + 1);
+    return further.map((other) => other.cells[cell.cellIndex]?.querySelector(".tip")).find(Boolean);
+  }
+  for (const table of document.querySelectorAll("table.numbers")) {
+    table.addEventListener("focusin", (event) => { if (tipOf(event)) stopAt(table, tipOf(event)); });
+    table.addEventListener("keydown", (event) => {
+      const from = tipOf(event);
+      if (!from || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      const next = neighbour(from, event.key);
+      if (next) { event.preventDefault(); next.focus(); }
+    });
+    stopAtVisible(table);
+  }
 
   function key(row, column) {
     if (column === 0) return row.cells[0].textContent.trim().toLowerCase();
@@ -77,7 +110,7 @@
     function sort(title, direction) {
       for (const other of heads) other.removeAttribute("aria-sort");
       table.classList.toggle("sorted", direction !== null);
-      if (direction === null) { body.append(...first); return; }
+      if (direction === null) { body.append(...first); stopAtVisible(table); return; }
       const column = columns.findIndex(([other]) => other === title), head = heads[column];
       head.setAttribute("aria-sort", direction);
       const sign = direction === "ascending" ? 1 : -1;
@@ -87,6 +120,7 @@
       // Numbers over different text are not ranked: each text is sorted by itself.
       keyed.sort(([a, x], [b, y]) => compare(x.dataset.text || "", y.dataset.text || "") || byValue(a, b));
       body.append(...keyed.map(([, row]) => row));
+      stopAtVisible(table);
     }
     for (const [title, head] of columns) head.querySelector("button").addEventListener("click", () => {
       const before = head.getAttribute("aria-sort");

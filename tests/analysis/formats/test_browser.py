@@ -190,6 +190,80 @@ def test_pointing_focusing_and_tapping_show_the_tip(browser: Browser, path: Path
     assert opened.problems == phone.problems == []
 
 
+def test_a_table_is_one_tab_stop_and_arrow_keys_move_between_its_numbers(
+    browser: Browser, path: Path
+) -> None:
+    page = Opened(browser, path).page
+    for table in page.locator("table.numbers").all():
+        assert table.locator(".tip").count() == 0 or table.locator(".tip[tabindex='0']").count() == 1
+    rows = first_table(page).locator("tbody tr:visible").filter(has=page.locator(".tip"))
+    place = "e => [e.closest('td').cellIndex, e.closest('tr').rowIndex]"
+
+    def focused() -> list[int]:
+        return page.locator(":focus").evaluate(place)
+
+    first_table(page).locator(".tip[tabindex='0']").focus()
+    start = focused()
+    assert page.locator("#tip").is_visible()
+    page.keyboard.press("ArrowRight")
+    right = focused()
+    assert right[1] == start[1]
+    assert right[0] > start[0]
+    page.keyboard.press("ArrowDown")
+    assert focused()[0] == right[0]
+    assert focused()[1] > right[1]
+    page.keyboard.press("Home")
+    assert focused()[0] < right[0]
+    # The number that was left is where Tab comes back to.
+    left = focused()
+    page.keyboard.press("Tab")
+    assert page.locator(":focus").evaluate("e => !e.matches('table.numbers:first-of-type .tip')")
+    page.keyboard.press("Shift+Tab")
+    assert focused() == left
+    for _ in range(rows.count()):
+        page.keyboard.press("ArrowUp")
+    first = focused()
+    page.keyboard.press("ArrowUp")
+    assert focused() == first
+    # Sorting hides rows: the stop is among those that are left.
+    sort_button(page, 1).click()
+    assert first_table(page).locator(".tip[tabindex='0']:visible").count() == 1
+
+
+def test_figures_that_scroll_are_reached_by_keyboard_and_named_by_their_title(
+    browser: Browser, path: Path
+) -> None:
+    areas = "all => all.map(e => [e.scrollWidth > e.clientWidth + 1, e.tabIndex, e.role, e.ariaLabel])"
+    phone = Opened(browser, path, viewport={"width": 360, "height": 740}, is_mobile=True).page
+    found = phone.locator("figure .wide").evaluate_all(areas)
+    assert any(scrolls for scrolls, *_ in found)
+    for scrolls, tab_index, role, label in found:
+        assert (tab_index == 0) == scrolls
+        assert role == "group"
+        assert label.startswith("PTB")
+    images = phone.locator("figure svg[role=img]").evaluate_all("all => all.map(e => e.ariaLabel)")
+    assert len(set(images)) == len(images) == len(found)
+    assert all(image.startswith(f"{label}. ") for image, (*_, label) in zip(images, found, strict=True))
+
+
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_numbers_and_labels_stay_on_one_line_of_a_wide_screen(
+    browser: Browser, path: Path, width: int
+) -> None:
+    page = Opened(browser, path, viewport={"width": width, "height": 900}).page
+    lines = """all => all.map((one) => {
+      const range = document.createRange();
+      range.selectNodeContents(one);
+      if (one.tagName === "TH") range.setStartAfter(one.querySelector(".context"));
+      return new Set([...range.getClientRects()].map((box) => box.bottom)).size;
+    })"""
+    sort_button(page, 1).click()
+    for parts in ("td .tip:visible", "tbody tr:not(.heading) th:visible"):
+        counts = page.locator(f"table.numbers {parts}").evaluate_all(lines)
+        assert counts
+        assert max(counts) == 1
+
+
 def test_a_phone_scrolls_tables_and_figures_and_not_the_page(browser: Browser, path: Path) -> None:
     page = Opened(browser, path, viewport={"width": 360, "height": 740}, is_mobile=True).page
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -244,6 +318,59 @@ def test_in_print_it_is_light_and_nothing_is_cut_off(browser: Browser, path: Pat
     ends = "all => all.map(each => each.getBoundingClientRect().right)"
     assert max(page.locator("table, svg").evaluate_all(ends)) <= 690
     assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_in_print_each_page_of_a_table_has_its_columns_names(browser: Browser, path: Path) -> None:
+    page = Opened(browser, path).page
+    page.emulate_media(media="print")
+    # Chromium repeats the head of a table on each page, but leaves buttons out.
+    buttons = page.locator("table.numbers thead button")
+    displays = buttons.evaluate_all("all => all.map((one) => getComputedStyle(one).display)")
+    assert set(displays) == {"contents"}
+    assert first_table(page).locator("thead tr").last.locator("th").nth(1).inner_text() == "NLL"
+    assert not page.locator(".by-name").first.is_visible()
+
+
+def test_in_print_notes_are_smaller_than_the_text(browser: Browser, path: Path) -> None:
+    page = Opened(browser, path).page
+    page.emulate_media(media="print")
+    sizes = "e => parseFloat(getComputedStyle(e).fontSize)"
+    text = page.locator("main").evaluate(sizes)
+    assert text == pytest.approx(10 * 4 / 3, abs=0.01)
+    for part in (".notes", "figcaption", "footer"):
+        assert page.locator(part).first.evaluate(sizes) < text
+
+
+def test_in_print_hyperparameters_are_in_landscape_and_words_stay_whole(
+    browser: Browser, tmp_path: Path
+) -> None:
+    write = run_writer(tmp_path)
+    for system, more in (
+        ("lstm-lm", {"deterministic": True}),
+        ("lstm-vae", {"precision": "float32"}),
+        ("lstm-vmf-vae", {"posterior": "von_mises_fisher", "vmf_kappa": 85.0}),
+    ):
+        write(system, **more)
+    report = compose(collect([open_source(str(tmp_path / "study"))]))
+    page = report_page(report, draw_all([], [], {}, {}, advance=None, units={}), [], "python …", refresh=0)
+    path = tmp_path / "report.html"
+    path.write_text(page, encoding="utf-8")
+    opened = Opened(browser, path, viewport={"width": 1000, "height": 700}).page
+    pdf = opened.pdf(prefer_css_page_size=True)
+    boxes = {tuple(map(float, box.split())) for box in re.findall(rb"/MediaBox\s*\[([\d. ]+)\]", pdf)}
+    assert {(width > height) for _, _, width, height in boxes} == {True, False}
+    opened.emulate_media(media="print")
+    breaks = "all => all.map((one) => getComputedStyle(one).overflowWrap)"
+    assert set(opened.locator("#hyperparameters td.words").evaluate_all(breaks)) == {"normal"}
+    lines = """all => all.map((one) => {
+      const range = document.createRange();
+      range.selectNodeContents(one);
+      return new Set([...range.getClientRects()].map((box) => box.bottom)).size;
+    })"""
+    for word in ("float32", "deterministic", "gaussian"):
+        cells = opened.locator("#hyperparameters tbody :is(th, td)").filter(has_text=word)
+        assert set(cells.evaluate_all(lines)) == {1}, word
+    assert set(opened.locator(".facts td:last-child").evaluate_all(lines)) <= {0, 1}
 
 
 def test_two_studies_open_as_well(
@@ -320,59 +447,6 @@ def test_wide_tables_do_not_shrink_the_printed_page(browser: Browser, tmp_path: 
                 joint = estimates | {"nll_joint": 107.25 + k, "nll_iw_joint": 105.0}
                 for system, numbers in (("lstm-vae", estimates), ("lstm-vae-avg", joint)):
                     write(system, 5, setting, seed, dataset=dataset, estimates=numbers, **more)
-def test_in_print_each_page_of_a_table_has_its_columns_names(browser: Browser, path: Path) -> None:
-    page = Opened(browser, path).page
-    page.emulate_media(media="print")
-    # Chromium repeats the head of a table on each page, but leaves buttons out.
-    buttons = page.locator("table.numbers thead button")
-    displays = buttons.evaluate_all("all => all.map((one) => getComputedStyle(one).display)")
-    assert set(displays) == {"contents"}
-    assert first_table(page).locator("thead tr").last.locator("th").nth(1).inner_text() == "NLL"
-    assert not page.locator(".by-name").first.is_visible()
-
-
-def test_in_print_notes_are_smaller_than_the_text(browser: Browser, path: Path) -> None:
-    page = Opened(browser, path).page
-    page.emulate_media(media="print")
-    sizes = "e => parseFloat(getComputedStyle(e).fontSize)"
-    text = page.locator("main").evaluate(sizes)
-    assert text == pytest.approx(10 * 4 / 3, abs=0.01)
-    for part in (".notes", "figcaption", "footer"):
-        assert page.locator(part).first.evaluate(sizes) < text
-
-
-def test_in_print_hyperparameters_are_in_landscape_and_words_stay_whole(
-    browser: Browser, tmp_path: Path
-) -> None:
-    write = run_writer(tmp_path)
-    for system, more in (
-        ("lstm-lm", {"deterministic": True}),
-        ("lstm-vae", {"precision": "float32"}),
-        ("lstm-vmf-vae", {"posterior": "von_mises_fisher", "vmf_kappa": 85.0}),
-    ):
-        write(system, **more)
-    report = compose(collect([open_source(str(tmp_path / "study"))]))
-    page = report_page(report, draw_all([], [], {}, {}, advance=None, units={}), [], "python …", refresh=0)
-    path = tmp_path / "report.html"
-    path.write_text(page, encoding="utf-8")
-    opened = Opened(browser, path, viewport={"width": 1000, "height": 700}).page
-    pdf = opened.pdf(prefer_css_page_size=True)
-    boxes = {tuple(map(float, box.split())) for box in re.findall(rb"/MediaBox\s*\[([\d. ]+)\]", pdf)}
-    assert {(width > height) for _, _, width, height in boxes} == {True, False}
-    opened.emulate_media(media="print")
-    breaks = "all => all.map((one) => getComputedStyle(one).overflowWrap)"
-    assert set(opened.locator("#hyperparameters td.words").evaluate_all(breaks)) == {"normal"}
-    lines = """all => all.map((one) => {
-      const range = document.createRange();
-      range.selectNodeContents(one);
-      return new Set([...range.getClientRects()].map((box) => box.bottom)).size;
-    })"""
-    for word in ("float32", "deterministic", "gaussian"):
-        cells = opened.locator("#hyperparameters tbody :is(th, td)").filter(has_text=word)
-        assert set(cells.evaluate_all(lines)) == {1}, word
-    assert set(opened.locator(".facts td:last-child").evaluate_all(lines)) <= {0, 1}
-
-
     report = compose(collect([open_source(str(tmp_path / "study"))]))
     path = tmp_path / "report.html"
     path.write_text(
