@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,10 +12,11 @@ from matplotlib.lines import Line2D
 
 from analysis.figures import series
 from analysis.figures.elements import layout, marks, style
-from analysis.figures.elements.style import Looks
+from analysis.figures.elements.style import Look, Looks
 from analysis.figures.series import Row
 from analysis.published.catalogue import display_name
 from analysis.published.facts import Fact
+from analysis.stats.average import Average
 from analysis.stats.cells import Cell
 from analysis.tables.elements.table import dataset_title
 
@@ -30,9 +33,10 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
     if _has_several_counts(rows):
         text += " against the number of samples L"
         text += ", by averaging mode" if series.convention(rows) else ""
-    joint = any(row.cell.joint_latent for row in rows)
+    joint = [row for row in rows if row.cell.joint_latent and (row.average("ppl") or row.fact("ppl"))]
+    hollow = " (hollow)" if any(row.average("ppl") for row in joint) else ""
     note = (
-        " If hidden states are averaged (‡) and L > 1, it is not a bound (hollow): the convention does not "
+        f" If hidden states are averaged (‡) and L > 1, it is not a bound{hollow}: the convention does not "
         "count the KL of all L."
     )
     return f"{text}.{note if joint else ''}"
@@ -49,12 +53,10 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     if not any(row.average("ppl") for rows in found.values() for row in rows):
         return None
     figure, axes = layout.panels(len(found), 3.1)
-    looks = series.looks(cells, dataset)
-    keys: dict[str, Line2D] = {}
-    cited: list[Fact] = []
+    looks, legend = series.looks(cells, dataset), _Legend()
     every = [row for rows in found.values() for row in rows]
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
-        cited += _panel(ax, rows, looks, keys, modes=bool(series.convention(every)))
+        _panel(ax, rows, looks, legend, modes=bool(series.convention(every)))
         ax.set_title(setting)
         ax.set_xlabel("samples per sentence, L")
     notes += marks.cut_at_zero("y", axes[0], ([r.average("ppl") for r in rows] for rows in found.values()))
@@ -64,52 +66,96 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     drawn = [row for rows in found.values() for row in rows if row.average("ppl")]
     common = marks.common_keys(
         intervals=marks.has_intervals(row.cell for row in drawn),
-        cited=cited,
+        cited=legend.cited,
         hollow=any(row.cell.joint_latent for row in drawn),
     )
-    layout.legend(figure, [*keys.values(), *common], notes=notes)
+    layout.legend(figure, [*legend.keys(), *common], notes=notes)
     return figure
 
 
-def _panel(
-    ax: Axes, rows: Sequence[Row], looks: Looks, keys: dict[str, Line2D], *, modes: bool
-) -> list[Fact]:
-    """Draw a panel, add its entries to the legend, and return the published values drawn."""
-    counts = series.samples(rows)
-    grouped = series.lines(rows)
-    seen: dict[str, int] = {}
-    cited: list[Fact] = []
-    # Lines are side by side, so that none hides another: those with a z, and models without one.
-    beside = {
-        has_z: [key for key, of in grouped.items() if (of[0].cell.num_samples > 0) == has_z]
-        for has_z in (False, True)
-    }
-    for (system, variant), members in grouped.items():
-        colour, marker = looks[system, variant]
-        dashes = style.line_of(seen.get(system, 0))
-        seen[system] = seen.get(system, 0) + 1
-        others = beside[members[0].cell.num_samples > 0]
-        step = min(_APART, 0.8 / len(others))
-        offset = step * (others.index((system, variant)) - (len(others) - 1) / 2)
-        drawn = [(counts.index(row.cell.num_samples) + offset, row) for row in members]
-        ours = [(x, row, average) for x, row in drawn if (average := row.average("ppl"))]
-        if len(ours) > 1:
-            ax.plot([x for x, *_ in ours], [a.mean for *_, a in ours], color=colour, ls=dashes, zorder=2)
-        for x, row, average in ours:
-            marks.seeds(ax, x - 0.45 * step, average, colour, "y", 0.3 * step)
-            marks.mean(ax, x, average, colour, marker, "y", hollow=row.cell.joint_latent, from_zero=True)
+@dataclass(frozen=True)
+class _Mark:
+    """What a panel shows of a row, which has at least one of both numbers."""
+
+    row: Row
+    ours: Average | None
+    fact: Fact | None
+    at: float
+    """Its place on the axis of L, whose columns are at 0, 1, …"""
+    step: float
+    """The distance to the next mark."""
+
+
+def _marks(rows: Sequence[Row]) -> tuple[list[int], list[_Mark]]:
+    """Every L of a panel, and its marks: those of one L are side by side, so that none hides another."""
+    cited: set[tuple[str, int]] = set()
+    numbers = []
+    for row in rows:
         # Variants share their published value: draw it once.
-        facts = [(x, fact) for x, row in drawn if (fact := row.fact("ppl"))] if not seen[system] > 1 else []
-        cited += [fact for _, fact in facts]
-        for x, fact in facts:
-            marks.published(ax, x, fact, colour, "y", 0.2)
+        place = row.cell.system, row.cell.num_samples
+        fact = None if place in cited else row.fact("ppl")
+        if fact:
+            cited.add(place)
+        if fact or row.average("ppl"):
+            numbers.append((row, fact))
+    counts = series.samples([row for row, _ in numbers])
+    found = []
+    for column, L in enumerate(counts):
+        beside = [(row, fact) for row, fact in numbers if row.cell.num_samples == L]
+        step = min(_APART, 0.8 / len(beside))
+        for place, (row, fact) in enumerate(beside):
+            at = column + step * (place - (len(beside) - 1) / 2)
+            found.append(_Mark(row, row.average("ppl"), fact, at, step))
+    return counts, found
+
+
+@dataclass
+class _Legend:
+    ours: dict[str, Line2D] = field(default_factory=dict)
+    published: dict[Look, Line2D] = field(default_factory=dict)
+    named: set[Look] = field(default_factory=set)
+    """The looks of the entries in ``ours``."""
+    cited: list[Fact] = field(default_factory=list)
+    """The published values drawn."""
+
+    def keys(self) -> list[Line2D]:
+        """An entry for each colour that is drawn: of published values only if no mark of ours has it."""
+        return [
+            *self.ours.values(),
+            *(entry for look, entry in self.published.items() if look not in self.named),
+        ]
+
+
+def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, legend: _Legend, *, modes: bool) -> None:
+    """Draw a panel and add its entries to the legend."""
+    counts, shown = _marks(rows)
+    variants: Counter[str] = Counter()
+    for system, variant in series.lines(rows):
+        members = [mark for mark in shown if mark.row.key == (system, variant)]
+        if not members:
+            continue
+        look = colour, marker = looks[system, variant]
+        dashes = style.line_of(variants[system])
+        variants[system] += 1
+        means = [(mark.at, mark.ours.mean) for mark in members if mark.ours]
+        if len(means) > 1:
+            ax.plot(*zip(*means, strict=True), color=colour, ls=dashes, zorder=2)
+        for mark in members:
+            if mark.ours:
+                hollow = mark.row.cell.joint_latent
+                marks.seeds(ax, mark.at - 0.45 * mark.step, mark.ours, colour, "y", 0.3 * mark.step)
+                marks.mean(ax, mark.at, mark.ours, colour, marker, "y", hollow=hollow, from_zero=True)
+            if mark.fact:
+                marks.published(ax, mark.at, mark.fact, colour, "y", 0.45 * mark.step)
+                legend.cited.append(mark.fact)
         # The mode matters beside one that gives no bound; elsewhere the name of the system says enough.
-        averaged = _AVERAGED.get(members[0].cell.averaging, "no z") if modes else ""
-        label = ", ".join(filter(None, (display_name(system), averaged, members[0].cell.variant_name)))
-        if ours:
-            hollow = all(row.cell.joint_latent for _, row, _ in ours)
-            keys[label] = marks.key(label, colour, marker, dashes, hollow=hollow)
-    ax.set_xticks(range(len(counts)), [str(L) if L else "no z" for L in counts])
-    ax.set_xlim(-0.6, len(counts) - 0.4)
-    ax.grid(visible=False, axis="x")
-    return cited
+        cell = members[0].row.cell
+        averaged = _AVERAGED.get(cell.averaging, "no z") if modes else ""
+        label = ", ".join(filter(None, (display_name(system), averaged, cell.variant_name)))
+        if means:
+            hollow = all(mark.row.cell.joint_latent for mark in members if mark.ours)
+            legend.ours[label] = marks.key(label, colour, marker, dashes, hollow=hollow)
+            legend.named.add(look)
+        else:
+            legend.published[look] = marks.published_key(f"{label}: published", colour)
+    marks.name_columns(ax, [str(L) if L else "no z" for L in counts])

@@ -8,7 +8,7 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.figures.elements.style import INK, MUTED, PAPER
+from analysis.figures.elements.style import GRID, INK, MUTED, PAPER
 from analysis.published.facts import Derived, Fact
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell
@@ -27,6 +27,12 @@ CUT = "intervals that reach below 0 are cut there"
 
 _MARGIN = 0.04
 """Room for a mark at the end of an axis, as a share of it."""
+
+_Dashes = tuple[float, tuple[float, float]]
+
+_PUBLISHED: _Dashes = (0, (3, 1.2))
+_DERIVED: _Dashes = (0, (1, 1))
+"""Dashes of the lines of published numbers, and of those that follow from them."""
 
 _SPREAD = 0.055
 """The largest distance between neighbouring seeds, in units of the axis of names."""
@@ -115,11 +121,20 @@ def published(
 ) -> None:
     """Draw a published mean as a line across ``place``, its standard deviation as a band."""
     span, std = (place - width, place + width), fact.std if isinstance(fact, Fact) else None
-    dashes: tuple[float, tuple[float, float]] = (0, (3, 1.2)) if isinstance(fact, Fact) else (0, (1, 1))
+    dashes = _PUBLISHED if isinstance(fact, Fact) else _DERIVED
     draw, fill = (ax.vlines, ax.fill_betweenx) if along == "x" else (ax.hlines, ax.fill_between)
     draw([fact.mean], *span, colors=[colour], linestyles=dashes, linewidths=1.4, zorder=2.2)
     if std:
         fill(span, fact.mean - std, fact.mean + std, color=colour, alpha=0.13, linewidth=0, zorder=1.5)
+
+
+def name_columns(ax: Axes, names: Sequence[str]) -> None:
+    """Name the columns of a panel, whose middles are 0, 1, …, with a line between neighbours."""
+    ax.set_xticks(range(len(names)), names)
+    ax.set_xlim(-0.6, len(names) - 0.4)
+    ax.grid(visible=False, axis="x")
+    for boundary in range(len(names) - 1):
+        ax.axvline(boundary + 0.5, color=GRID, lw=0.8, ls=(0, (2, 3)), zorder=0.6)
 
 
 def level(ax: Axes, average: Average, colour: str) -> None:
@@ -200,6 +215,11 @@ def key(
     )
 
 
+def published_key(label: str, colour: str = MUTED) -> Line2D:
+    """The legend entry of the line of :func:`published`."""
+    return Line2D([], [], color=colour, ls=_PUBLISHED, label=label)
+
+
 def level_name(name: str, average: Average) -> str:
     """The legend entry of :func:`level`: names the band, if there is one."""
     return f"{name}, band: 95% t interval" if _drawn_interval(average) else name
@@ -224,5 +244,5 @@ def common_keys(
         keys.append(Line2D([], [], color=MUTED, marker="|", mew=1.3, ms=5, label="95% t interval, n ≥ 3"))
     if cited:
         band = ", band ± std" if any(isinstance(fact, Fact) and fact.std for fact in cited) else ""
-        keys.append(Line2D([], [], color=MUTED, ls=(0, (3, 1.2)), label=f"published mean{band}"))
+        keys.append(published_key(f"published mean{band}"))
     return keys
