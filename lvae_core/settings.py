@@ -142,6 +142,18 @@ LIST_FIELDS = frozenset(
 """Fields whose value is a list of numbers with commas between."""
 
 
+def format_value(value: Any) -> str:
+    """A value of a field in the form that ``--set`` takes: the inverse of :func:`parse_value`.
+
+    It is for people: a float has no more digits than it needs (2, not 2.0).
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value)
+
+
 def parse_value(name: str, text: str, prefix: str = "") -> Any:
     """The value of a field, as ``--set`` takes it. A list may have brackets and blanks: ``[1, 2, 4]``.
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from lvae_core.settings import format_value
+
 _MOST_ROUNDED = 1000.0
 """Larger values keep all digits in labels, which 4 would turn into powers of ten."""
 
@@ -22,13 +24,7 @@ def field_texts(values: Iterable[Any]) -> dict[Any, str]:
 
 def field_text(value: Any) -> str:
     """A config value in the form that ``--set`` takes; "?" if unknown."""
-    if value is None:
-        return "?"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and float(f"{value:g}") == value:
-        return f"{value:g}"
-    return str(value)
+    return "?" if value is None else format_value(value)
 
 
 def numbers_first(text: str) -> tuple[float, str]:

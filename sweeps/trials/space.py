@@ -181,7 +181,11 @@ def largest(space: Mapping[str, BaseDistribution], base: RunConfig) -> RunConfig
 
 
 def text_of(value: Any) -> str:
-    """A value with all digits, as the command line takes it."""
+    """A value with all digits, as the command line takes it.
+
+    Records of searches are compared by these texts, so it never changes. For people, see
+    :func:`lvae_core.settings.format_value`.
+    """
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

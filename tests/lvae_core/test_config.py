@@ -11,7 +11,7 @@ from lvae_core.config import FIELD_TYPES, RunConfig, dataset_label, from_dict
 from lvae_core.errors import InputError, check_name, plain_value
 from lvae_core.evaluation.decoding import Decoding
 from lvae_core.identity import canonical_json
-from lvae_core.settings import apply_settings, fields_help
+from lvae_core.settings import apply_settings, fields_help, format_value, parse_value
 from lvae_core.systems import recipe
 from lvae_core.training.runtime import make_runtime
 
@@ -302,3 +302,19 @@ def test_numbers_of_numpy_are_numbers_to_every_function():
     assert type(recipe("lstm-vae", dataset=np.str_("toy")).dataset) is str
     with pytest.raises(InputError, match="temperature = 'hot': must be a number"):
         Decoding(temperature="hot")
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_formatted_value_is_parsed_as_the_same_value(name):
+    values = [getattr(RunConfig(), name), OTHER.get(name, getattr(RunConfig(), name))]
+    if FIELD_TYPES[name] is float:
+        values += [0.0, 2.0, 0.1 + 0.2, 1 / 3, 1e-5, 123456.0, 1234567.0, 1e30, 1e-300]
+    for value in values:
+        parsed = parse_value(name, format_value(value))
+        assert (parsed, type(parsed)) == (value, type(value))
+
+
+def test_a_formatted_number_has_no_more_digits_than_it_needs():
+    values = (2.0, 0.1 + 0.2, 1e-5, True, 3, "1,2,4")
+    texts = ["2", "0.30000000000000004", "1e-05", "true", "3", "1,2,4"]
+    assert list(map(format_value, values)) == texts

@@ -13,6 +13,7 @@ from rich.text import Text
 from lvae_core.config import FIELD_TYPES, RunConfig, dataset_label
 from lvae_core.identity import fields_read
 from lvae_core.run_folder.names import CellName
+from lvae_core.settings import format_value
 from sweeps.planning.grids.fitting import FittingColumn, print_whole, table_width
 from sweeps.planning.grids.seeds import format_seeds
 from sweeps.planning.plan import PlannedRun, by_variant
@@ -214,10 +215,7 @@ def value_text(config: RunConfig, field: str) -> str:
         return str(value) if value else UNREAD
     if field not in fields_read(config, "training") | fields_read(config, "evaluation"):
         return UNREAD
-    if type(value) is bool:
-        return str(value).lower()
-    short = f"{value:g}" if type(value) is float else str(value)
-    return short if type(value) is not float or float(short) == value else str(value)
+    return format_value(value)
 
 
 def _seeds(variant: Sequence[PlannedRun]) -> str:
