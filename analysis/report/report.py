@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,11 +37,12 @@ from analysis.tables.comparisons import comparison_table, reproduction_table
 from analysis.tables.costs import cost_table
 from analysis.tables.elements.best import best_averages
 from analysis.tables.elements.shown_variants import Score, hidden_variant_notes, mark_shown, tightest_nll
-from analysis.tables.elements.table import Table, dataset_title, row_label
+from analysis.tables.elements.table import SETTINGS, Table, dataset_title, row_label
 from analysis.tables.hyperparameters import hyperparameter_table
 from analysis.tables.latent import latent_table
 from analysis.tables.notes.cells import huge_notes
 from analysis.tables.notes.dataset import caveats, dataset_notes
+from analysis.tables.notes.unpaired import unpaired_notes
 from analysis.tables.paper import further_table, table2, table3
 from analysis.tables.spelled import spelled_table
 from lvae_core.errors import InputError
@@ -211,7 +212,11 @@ def compose(runs: Runs, baseline: Baseline = OWN_BASELINES) -> Report:
         comparisons=_with_lines(
             _with_marks(
                 comparison_table(compared, cells, dataset, declared),
-                (*hidden_variant_notes(cells, dataset), *_huge(cells, dataset)),
+                (
+                    *([] if only_trials else unpaired_notes(_families(cells, dataset), baseline)),
+                    *hidden_variant_notes(cells, dataset),
+                    *_huge(cells, dataset),
+                ),
             )
             for dataset in datasets
         ),
@@ -244,6 +249,12 @@ def _by_validation(cells: Sequence[Cell], frame: pd.DataFrame) -> Score:
         return finite_mean([found.get(run, math.inf) for run in of_cell]) if of_cell else math.inf
 
     return score
+
+
+def _families(cells: Sequence[Cell], dataset: str) -> Iterator[list[Cell]]:
+    """The cells of a dataset that tables for reading show, setting by setting."""
+    for setting in SETTINGS:
+        yield [c for c in cells if c.shown and (c.dataset, c.setting) == (dataset, setting)]
 
 
 def _chosen_first(score: Score, baseline: Baseline) -> Score:

@@ -20,13 +20,13 @@ from analysis.published.catalogue import AVERAGING
 from analysis.reading.frame import STATUSES, TIMES
 from analysis.reading.plain import values_of
 from analysis.stats.average import Average, average, finite_mean
-from analysis.stats.cells import Cell, Counts, table_order
+from analysis.stats.cells import Cell, Counts, mostly_idle, table_order
 from analysis.stats.departures import TRAINING_FIELDS
 from analysis.stats.intervals import bca_intervals
 from analysis.stats.kl_annealing import kl_weights_within_annealing, outlast_annealing
 from analysis.stats.texts import Text, texts_of_runs
 from analysis.stats.variants import Variant, variants_by_row
-from lvae_core.run_folder.estimates import ESTIMATES, UNUSED, diagnostics_of
+from lvae_core.run_folder.estimates import ESTIMATES, diagnostics_of
 
 _TEXT = "text"
 """A column that :func:`average_cells` adds: the test text of a finished run."""
@@ -144,7 +144,7 @@ class _Numbers:
 
     def tested_kl_weight(self, positions: Sequence[int], mi: Average | None) -> float | None:
         """Find how far annealing had come in the runs behind ``mi``; see :attr:`Cell.tested_kl_weight`."""
-        if mi is None or mi.mean >= UNUSED:
+        if mi is None or not mostly_idle(mi):
             return None
         behind = set(mi.runs)
         weights = [float(self._kl_weights[p]) for p in positions if self.names[p] in behind]

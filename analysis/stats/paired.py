@@ -85,6 +85,18 @@ def compare(a: Mapping[int, float], b: Mapping[int, float], rng: np.random.Gener
     )
 
 
+def mean_difference(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float | None, Interval | None]:
+    """The mean of ``a`` minus ``b`` over common seeds, each seed -> value, and its 95% t interval.
+
+    Both are None without a common seed, and for numbers whose differences are not finite.
+    """
+    differences = np.array([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
+    if not len(differences) or not np.isfinite(differences).all():
+        return None, None
+    mean = finite_mean(differences)
+    return mean, t_interval(len(differences), mean, finite_std(differences))
+
+
 def sign_flip_p(differences: NDArray[np.float64], rng: np.random.Generator) -> float:
     """Two-sided p of the sign-flip test: each difference is as likely to be positive as negative.
 

@@ -70,8 +70,8 @@ OWN_BASELINES = Baseline()
 def pairs_to_compare(cells: Sequence[Cell], baseline: Baseline = OWN_BASELINES) -> list[tuple[Cell, Cell]]:
     """The pairs worth comparing among cells of one dataset and setting.
 
-    Each system is paired with its baselines (a latent-variable baseline of the same L), and each variant of
-    a system with one over the same text.
+    Each system is paired with its baselines (a latent-variable baseline of the same L), its variants with
+    their :func:`counterpart`, and each variant of a system with one over the same text.
     """
     done = [cell for cell in cells if cell.counts.done]
     pairs: dict[frozenset[int], tuple[Cell, Cell]] = {}
@@ -86,13 +86,61 @@ def pairs_to_compare(cells: Sequence[Cell], baseline: Baseline = OWN_BASELINES) 
     return list(pairs.values())
 
 
-def _baseline_cell(cell: Cell, system: str, cells: Sequence[Cell], baseline: Baseline) -> Cell | None:
-    """The system's cell of the same variant, or its only cell, or the chosen one, over the same text."""
+def unpaired(
+    cells: Sequence[Cell], baseline: Baseline = OWN_BASELINES
+) -> list[tuple[Cell, str, list[Cell]]]:
+    """Cells of one dataset and setting that no cell of a baseline is the counterpart of.
+
+    Returns:
+        For each, the system of the baseline and its cells, of which none can be chosen.
+    """
+    done = [cell for cell in cells if cell.counts.done]
+    return [
+        (cell, system, candidates)
+        for cell in done
+        for system in baseline.of_system(cell)
+        if (candidates := _candidates(cell, system, done, baseline))
+        and _baseline_cell(cell, system, done, baseline) is None
+    ]
+
+
+def _candidates(cell: Cell, system: str, cells: Sequence[Cell], baseline: Baseline) -> list[Cell]:
+    """The system's cells over the same text with an L that can be compared."""
     of_system = [c for c in cells if c.system == system and c.text == cell.text]
     # A language model has no L (0), and is the baseline at every L; so is a chosen system of one L.
     chosen = system in baseline.systems and len({c.num_samples for c in of_system}) == 1
-    candidates = [c for c in of_system if chosen or c.num_samples in (0, cell.num_samples)]
+    return [c for c in of_system if chosen or c.num_samples in (0, cell.num_samples)]
+
+
+def _baseline_cell(cell: Cell, system: str, cells: Sequence[Cell], baseline: Baseline) -> Cell | None:
+    """The system's counterpart of a cell, or the chosen variant."""
+    candidates = _candidates(cell, system, cells, baseline)
+    return counterpart(cell, candidates) or next(filter(baseline.is_variant, candidates), None)
+
+
+def counterpart(cell: Cell, candidates: Sequence[Cell]) -> Cell | None:
+    """The candidate that a cell is to be compared with: the only one, or else that of its variant.
+
+    Variants of two systems match if they agree in each field that varies and that both read: with a latent
+    size of 16 and a dropout of 0.3, the language model's variant is that with a dropout of 0.3.
+
+    Returns:
+        None if no candidate matches, or several.
+    """
     if len(candidates) == 1:
         return candidates[0]
-    same = next((c for c in candidates if c.variant == cell.variant), None)
-    return same or next(filter(baseline.is_variant, candidates), None)
+    if same := [c for c in candidates if c.variant == cell.variant]:
+        return same[0]
+    matching = [c for c in candidates if _agree(cell, c)]
+    return matching[0] if len(matching) == 1 else None
+
+
+def _agree(a: Cell, b: Cell) -> bool:
+    def values(name: str) -> tuple[Any, Any] | None:
+        for of_a, of_b in ((a.training, b.training), (a.varied, b.varied)):
+            if name in of_a and name in of_b:
+                return of_a[name], of_b[name]
+        return None
+
+    pairs = [pair for name in {*a.varied, *b.varied} if (pair := values(name))]
+    return all(of_a == of_b for of_a, of_b in pairs)

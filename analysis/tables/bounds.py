@@ -10,13 +10,15 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 
-from analysis.published.catalogue import compared_datasets, find
+from analysis.published.catalogue import compared_datasets, display_name, find
 from analysis.published.facts import Derived, Fact
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell, table_order
-from analysis.stats.intervals import Moments, error_text, welch
+from analysis.stats.intervals import error_text
 from analysis.stats.missing_runs import cells_without_runs
-from analysis.stats.valid_bounds import VALID, Convention, conventions, tightest
+from analysis.stats.paired import mean_difference
+from analysis.stats.pairs import counterpart
+from analysis.stats.valid_bounds import VALID, Convention, conventions, to_compare
 from analysis.tables.elements.csv_rows import Row, cell_row
 from analysis.tables.elements.importance_weights import weight_notes, weight_values
 from analysis.tables.elements.shown_variants import variant_key
@@ -63,7 +65,7 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
     ]
     key = variant_key(of_dataset, dataset)
     further = (
-        *_notes(lines, len(names.every(dataset)) > 1),
+        *_notes(lines, of_dataset, len(names.every(dataset)) > 1),
         *weight_notes(of_dataset),
         *_truth(of_dataset),
     )
@@ -91,19 +93,16 @@ def exact_nll(cells: Sequence[Cell], cell: Cell) -> Average | None:
 
 
 def exact_cell(cells: Sequence[Cell], cell: Cell) -> Cell | None:
-    """The cell's language model in its setting and text: of its variant, or the only one."""
+    """The cell's language model in its setting and text: the only one, or that of its variant."""
     language_model = language_model_of(cell.system)
-    exact = {
-        c.variant: c
+    exact = [
+        c
         for c in cells
         if (c.setting, c.text) == (cell.setting, cell.text)
         and c.system == language_model
         and "nll" in c.averages
-    }
-    # If it has no variants, one language model serves all variants of a system.
-    if len(exact) == 1:
-        return next(iter(exact.values()))
-    return exact.get(cell.variant)
+    ]
+    return counterpart(cell, exact)
 
 
 def published_nll(cell: Cell, convention: Convention) -> Fact | Derived | None:
@@ -121,7 +120,7 @@ def published_nll(cell: Cell, convention: Convention) -> Fact | Derived | None:
 
 
 def _cell_lines(cell: Cell, exact: Average | None, published: bool, weighed: bool) -> list[Line]:
-    label, best = cell_label(cell), tightest(cell)
+    label, best = cell_label(cell), to_compare(cell)
     lines: list[Line] = []
     for convention in conventions(cell):
         nll, ppl = cell.averages.get(convention.nll), cell.averages.get(convention.ppl)
@@ -152,28 +151,35 @@ def _cell_lines(cell: Cell, exact: Average | None, published: bool, weighed: boo
 
 
 def _difference(nll: Average, exact: Average) -> Difference | None:
-    """The difference from the exact number; None if it is too large for a float."""
-    if not math.isfinite(nll.mean - exact.mean):
-        return None
-    interval = None
-    if nll.std is not None and exact.std is not None:
-        interval, _ = welch(Moments(nll.n, nll.mean, nll.std), Moments(exact.n, exact.mean, exact.std))
-    return Difference(nll.mean - exact.mean, interval, nll, exact)
+    """The difference from the exact number over common seeds; None if it is too large for a float.
+
+    Without a common seed it is that of the means, and has no interval.
+    """
+    mean, interval = mean_difference(nll.by_seed(), exact.by_seed())
+    if mean is None:
+        mean = nll.mean - exact.mean
+    return Difference(mean, interval, nll, exact) if math.isfinite(mean) else None
 
 
-def _notes(lines: Sequence[Line], several_texts: bool) -> list[str]:
+def _language_models(cells: Sequence[Cell]) -> str:
+    names = [display_name(system) for system in dict.fromkeys(language_model_of(c.system) for c in cells)]
+    return names[0] if len(names) == 1 else f"the system's language model ({' or '.join(sorted(names))})"
+
+
+def _notes(lines: Sequence[Line], cells: Sequence[Cell], several_texts: bool) -> list[str]:
     values = [value for line in lines for value in line.values]
     notes = []
     if any(isinstance(value, str) and value.startswith("±") for value in values):
         notes.append("95%: half the width of the t interval of the mean over seeds")
     if any(isinstance(value, str) and value.endswith(" *") for value in values):
         notes.append(
-            "*: the tightest valid number of a system; compare these, and no others"
-            + (", within one text" if several_texts else "")
+            "*: the tightest valid number of a system, the tightest reliable one if it has such; compare "
+            "these, and no others" + (", within one text" if several_texts else "")
         )
     if any(isinstance(value, Difference) for value in values):
         notes.append(
-            "vs LM: NLL minus the language model's exact NLL; what follows is in the comparisons over seeds"
+            f"vs LM: NLL minus the exact NLL of {_language_models(cells)} over the seeds that both have; "
+            "what follows is in the comparisons over seeds"
         )
     return [*notes, *formula_notes(lines)]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lvae_core.config import RunConfig
-from lvae_core.identity import fingerprint
+from lvae_core.identity import fields_read, fingerprint
 from lvae_core.messages import numbered
 from lvae_core.run_folder.declared_seeds import read_declared_seeds
 from lvae_core.run_folder.folder import Study
@@ -103,6 +103,7 @@ def _families(
             counts=Counts(done=len(variant)),
             averages={},
             varied=varied,
+            training={field: getattr(config, field) for field in fields_read(config, "training")},
         )  # fmt: skip
         further = {
             seed

@@ -87,19 +87,20 @@ def unused_latents(cells: Sequence[Cell]) -> Iterable[str]:
         if 0 < cell.idle_runs < cell.averages["mi"].n:
             mixed.append(f"{row} {cell.idle_runs} of {cell.averages['mi'].n}")
     little = f"z says next to nothing about a sentence (mutual information below {UNUSED} nats)"
+    in_most = f"in most runs {little}"
     if collapsed:
         yield (
-            f"posterior collapse, {little}: {capped(collapsed, ', ')}; in effect these are language models"
+            f"posterior collapse, {in_most}: {capped(collapsed, ', ')}; in effect these are language models"
         )
     for weight, rows in annealing.items():
         yield (
-            f"{little}: {capped(rows, ', ')}; the tested epoch of at least half of the runs lies within KL "
-            f"annealing (β up to {weight}), before the KL had its full weight, so this need not be "
+            f"{in_most}: {capped(rows, ', ')}; the tested epoch of at least half of the runs lies within "
+            f"KL annealing (β up to {weight}), before the KL had its full weight, so this need not be "
             "posterior collapse"
         )
     if decoders:
         yield (
-            f"{little}: {capped(decoders, ', ')}; but the decoder reads z: the importance-weighted number "
+            f"{in_most}: {capped(decoders, ', ')}; but the decoder reads z: the importance-weighted number "
             f"lies at least {UNUSED} nats below the mean of -log p(x|z)"
         )
     if mixed:

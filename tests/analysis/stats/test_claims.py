@@ -31,7 +31,7 @@ def cell(
     number = average(np.arange(2), np.array([99.0, 101.0]), np.full(2, np.nan))
     averages = {estimate: replace(number, khat_above=khat_above)}
     if mi is not None and averaging != "none":
-        averages["mi"] = replace(number, mean=mi)
+        averages["mi"] = replace(number, mean=mi, values=(mi, mi))
     found = Cell(
         "toy", system, L, "standard", "", averaging, Counts(done=2), averages, tested_kl_weight=beta
     )

@@ -10,7 +10,8 @@ from analysis.reading.sources import open_source
 from analysis.stats.cells import Cell
 from analysis.stats.comparisons import METRICS, compare_all, compare_family
 from analysis.stats.over_seeds import average_cells
-from analysis.stats.pairs import Baseline, pairs_to_compare
+from analysis.stats.pairs import OWN_BASELINES, Baseline, pairs_to_compare, unpaired
+from analysis.tables.notes.unpaired import unpaired_notes
 from lvae_core.errors import InputError
 
 from ..conftest import WriteRun
@@ -61,6 +62,46 @@ def test_variants_are_paired_with_the_first_and_with_the_same_variant_of_the_bas
         ("lstm-vae 1 max_epochs=30", "lstm-lm 0 max_epochs=30"),
         ("lstm-vae 1 max_epochs=30", "lstm-vae 1 max_epochs=3"),
     ]
+
+
+def write_grid(write_run: WriteRun) -> None:
+    """The runs of README's example: LSTM-LM reads the dropout, the others also the latent size."""
+    for dropout in (0.3, 0.5):
+        write_run("lstm-lm", dropout=dropout)
+        for size in (16, 32):
+            write_run("lstm-vae", 5, latent_size=size, dropout=dropout)
+
+
+def test_variants_match_if_they_agree_in_what_both_read(tmp_path: Path, write_run: WriteRun) -> None:
+    write_grid(write_run)
+    pairs = [(a, b) for a, b in pairs_to_compare(cells(tmp_path)) if a.system != b.system]
+    assert set(names(pairs)) == {
+        (f"lstm-vae 5 latent_size={size}, dropout={dropout}", f"lstm-lm 0 dropout={dropout}")
+        for dropout in (0.3, 0.5)
+        for size in (16, 32)
+    }
+    assert unpaired(cells(tmp_path)) == []
+
+
+def test_a_variant_that_agrees_with_none_or_several_needs_a_chosen_baseline(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for dropout in (0.3, 0.5):
+        write_run("lstm-lm", dropout=dropout)
+    write_run("lstm-vae", 1, dropout=0.1)
+    write_run("lstm-vae", 5, dropout=0.5)
+    found = cells(tmp_path)
+    between = [pair for pair in names(pairs_to_compare(found)) if "vae" in pair[0]]
+    # Its dropout varies in no row of its own.
+    assert between == [("lstm-vae 5 dropout=0.5", "lstm-lm 0 dropout=0.5")]
+    ((cell, system, candidates),) = unpaired(found)
+    assert (cell.num_samples, system, len(candidates)) == (1, "lstm-lm", 2)
+    (note,) = unpaired_notes([found], OWN_BASELINES)
+    assert note.startswith("not compared with LSTM-LM: LSTM-VAE L=1")
+    assert note.endswith("; --baseline dropout=0.3 chooses one")
+    chosen = Baseline.parse(["dropout=0.3"])
+    assert ("lstm-vae 1 dropout=0.1", "lstm-lm 0 dropout=0.3") in names(pairs_to_compare(found, chosen))
+    assert unpaired_notes([found], chosen) == []
 
 
 @pytest.mark.parametrize(

@@ -85,11 +85,11 @@ def test_importance_weighted_numbers_say_how_far_to_rely_on_them(
     shown = {name: (*values[4:6], values[-1]) for name, values in block(table, "LSTM-VAE-AVG L=5").items()}
     assert shown == {
         "ELBO, as published": (None, None, "not a bound"),
-        "ELBO, joint": (None, None, "upper bound"),
+        "ELBO, joint": (None, None, "upper bound *"),
         # 5% is not yet more than 5%.
         "IW, mean of ratios": ("312", "5.0%", "not a bound"),
         "IW, one ratio": ("312", "6.0%", "not a bound, unreliable"),
-        "IW, joint": ("312", "40.0%", "upper bound in expectation only, unreliable *"),
+        "IW, joint": ("312", "40.0%", "upper bound in expectation only, unreliable"),
     }
     (note,) = [note for note in table.notes if note.startswith("unreliable:")]
     assert "more than 5% of the sentences" in note
@@ -199,6 +199,33 @@ def test_the_difference_is_to_the_language_model_of_the_same_variant(
     table = bounds_table(cells(tmp_path), "ptb")
     assert block(table, "LSTM-VAE L=1, max_epochs=3")["ELBO"][2] == 1.0
     assert block(table, "LSTM-VAE L=1, max_epochs=30")["ELBO"][2] == 3.0
+
+
+def test_the_difference_from_the_language_model_is_that_of_common_seeds(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for seed, lm, vae in [(0, 100.0, 101.0), (1, 110.0, 112.0), (2, None, 200.0), (3, 90.0, None)]:
+        if lm is not None:
+            write_run("lstm-lm", seed=seed, estimates={"nll": lm, "ppl": 1.0})
+        if vae is not None:
+            write_run("lstm-vae", 1, seed=seed, estimates={"nll_elbo": vae, "ppl_elbo": 1.0})
+    table = bounds_table(cells(tmp_path), "ptb")
+    (difference,) = (v for line in table.lines for v in line.values if isinstance(v, Difference))
+    assert difference.value == pytest.approx(1.5)
+    # t quantile of one degree of freedom, and the standard error of the differences 1 and 2.
+    assert difference.interval.half_width == pytest.approx(12.7062 * 0.5, rel=1e-4)
+    assert any(note.startswith("vs LM: NLL minus the exact NLL of LSTM-LM over") for note in table.notes)
+
+
+def test_without_a_common_seed_the_difference_is_that_of_means_and_has_no_interval(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for seed in (0, 1):
+        write_run("lstm-lm", seed=seed, estimates={"nll": 100.0, "ppl": 1.0})
+        write_run("lstm-vae", 1, seed=seed + 2, estimates={"nll_elbo": 103.0, "ppl_elbo": 1.0})
+    table = bounds_table(cells(tmp_path), "ptb")
+    (difference,) = (v for line in table.lines for v in line.values if isinstance(v, Difference))
+    assert (difference.value, difference.interval) == (3.0, None)
 
 
 def test_csv_rows_have_every_estimate(tmp_path: Path, write_run: WriteRun) -> None:

@@ -141,15 +141,18 @@ def test_variants_are_noted(tmp_path: Path, write_run: WriteRun) -> None:
 
 
 def test_posterior_collapse_is_noted(tmp_path: Path, write_run: WriteRun) -> None:
-    for seed, mi in [(0, 0.15), (1, 0.03)]:
+    for seed, mi in [(0, 0.15), (1, 0.03), (2, 0.01)]:
         estimates = {"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": mi}
         write_run(seed=seed, estimates=estimates, result={"epochs": 20, "best_epoch": 20})
-    write_run("lstm-vae-avg", 5, estimates={"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": 0.11})
+    # Its mean is below 0.1, but most of its runs are not.
+    for seed, mi in [(0, 0.11), (1, 0.02), (2, 0.11)]:
+        estimates = {"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": mi}
+        write_run("lstm-vae-avg", 5, seed=seed, estimates=estimates)
     assert notes(tmp_path) == [
-        "posterior collapse, z says next to nothing about a sentence (mutual information below 0.1 nats): "
-        "LSTM-VAE L=1 standard; in effect these are language models",
+        "posterior collapse, in most runs z says next to nothing about a sentence (mutual information "
+        "below 0.1 nats): LSTM-VAE L=1 standard; in effect these are language models",
         "runs in which z says next to nothing about a sentence (mutual information below 0.1 nats), so "
-        "that means mix two kinds of runs: LSTM-VAE L=1 standard 1 of 2",
+        "that means mix two kinds of runs: LSTM-VAE L=1 standard 2 of 3, LSTM-VAE-AVG L=5 standard 1 of 3",
     ]
 
 
