@@ -1,5 +1,8 @@
 """The page as a file: it is self-contained, executes nothing from run folders, and has a tip per number."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
@@ -49,10 +52,15 @@ class Parsed(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def composed(tmp_path_factory: pytest.TempPathFactory) -> Report:
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("page")
     grid_writer(place)()
-    return compose(collect([open_source(str(place / "study"))]))
+    return place / "study"
+
+
+@pytest.fixture(scope="module")
+def composed(study: Path) -> Report:
+    return compose(collect([open_source(str(study))]))
 
 
 def page_of(report: Report, pictures: Pictures | None = None, refresh: int = 0) -> str:
@@ -164,8 +172,30 @@ def test_a_page_begins_with_its_findings_and_keeps_the_rule_at_hand(composed: Re
     assert "<details open><summary><b>In numbers" in without, "nothing else would be said"
 
 
-def test_the_same_runs_make_the_same_page(composed: Report) -> None:
-    assert page_of(composed) == page_of(composed)
+MAKE_PAGE = """
+import sys
+from analysis.figures.pictures import Pictures
+from analysis.formats.page.page import report_page
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.report.report import compose
+
+report = compose(collect([open_source(sys.argv[1])]))
+sys.stdout.write(report_page(report, Pictures((), ()), [], "make it again", refresh=0))
+"""
+
+
+def test_the_same_runs_make_the_same_page_in_every_process(study: Path) -> None:
+    """The order of a set of texts differs between processes with different seeds of hashes."""
+
+    def made(seed: str) -> bytes:
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONIOENCODING": "utf-8"}
+        command = [sys.executable, "-c", MAKE_PAGE, str(study)]
+        return subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout
+
+    page = made("1")
+    assert b"</html>" in page
+    assert made("2") == page
 
 
 def test_samples_name_the_number_of_their_run_and_what_it_was_chosen_by(tmp_path: Path) -> None:
