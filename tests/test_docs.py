@@ -45,6 +45,10 @@ def test_the_reference_has_every_field_with_its_range() -> None:
     assert rows["optimiser"].startswith("choice | `sgd` | `sgd`, `adam` |")
 
 
+def test_the_documents_are_found() -> None:
+    assert len(PAGES) > 10
+
+
 def anchors(page: Path) -> set[str]:
     """The anchors that GitHub gives the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
@@ -148,6 +152,7 @@ def test_a_diff_fits_code_before_and_after_it_and_no_other() -> None:
 def test_the_diffs_of_the_documents_fit_the_code() -> None:
     packages = ("lvae_core", "sweeps", "analysis", "tests")
     sources = [path.read_text() for package in packages for path in (ROOT / package).rglob("*.py")]
+    assert len(sources) > 400
     files = ["\n".join(["", *map(str.strip, source.splitlines()), ""]) for source in sources]
     for diff in blocks("extending.md", "diff"):
         for hunk in re.split(r"^ *\.\.\.\n", diff, flags=re.MULTILINE):
