@@ -15,6 +15,7 @@ import pytest
 from lvae_core.run_folder import claims
 from lvae_core.run_folder.claims import (
     STALE_SECONDS,
+    Claim,
     ClaimLostError,
     ClaimState,
     HeldError,
@@ -84,6 +85,15 @@ def files(folder: RunFolder) -> list[str]:
     return folder.store.names(folder.name)
 
 
+def assert_takes_over(claim: Claim, folder: RunFolder, launch: str) -> None:
+    """Check that ``claim`` is the second one of a folder and in force; its release removes both files."""
+    assert files(folder) == ["claim-1.json", "claim-2.json"]
+    assert read_claim(folder) == ClaimState(2, 0, Holder.current(launch))
+    claim.check()
+    claim.release()
+    assert files(folder) == []
+
+
 def test_a_claim_names_its_holder_and_is_deleted_on_release(folder):
     with acquire(folder, "mine") as claim:
         claim.check()
@@ -144,7 +154,7 @@ def test_only_one_of_several_processes_takes_over_a_claim(folder, tmp_path, othe
 
 def test_a_later_process_with_the_same_pid_is_not_the_holder(folder):
     write_claim(folder, 1, dataclasses.replace(Holder.current("old"), started="12345"))
-    acquire(folder, "mine").release()
+    assert_takes_over(acquire(folder, "mine"), folder, "mine")
 
 
 def test_the_claim_of_a_process_on_another_machine_holds(folder):
@@ -157,7 +167,7 @@ def test_a_claim_copied_with_its_folder_does_not_hold(folder, tmp_path):
     with acquire(folder, "mine"):
         copy = tiny.folder(tmp_path, "copy")
         copy.store.write("copy/claim-1.json", folder.store.read("run/claim-1.json"))
-        acquire(copy, "other").release()
+        assert_takes_over(acquire(copy, "other"), copy, "other")
         with pytest.raises(HeldError):
             acquire(folder, "other")
 
@@ -256,7 +266,7 @@ def test_a_claim_known_to_be_stale_is_taken_over_unless_it_was_renewed(folder):
     with pytest.raises(HeldError):
         acquire(folder, "mine", stale=gone)
     write_claim(folder, 1, beat=7)
-    acquire(folder, "mine", stale=gone).release()
+    assert_takes_over(acquire(folder, "mine", stale=gone), folder, "mine")
 
 
 @pytest.mark.parametrize("beats", [True, False])
@@ -274,7 +284,7 @@ def test_acquiring_patiently_waits_to_see_whether_the_claim_is_renewed(folder, b
         with pytest.raises(HeldError, match="process 1 on far"):
             acquire_patiently(folder, "mine", said.append, sleep)
     else:
-        acquire_patiently(folder, "mine", said.append, sleep).release()
+        assert_takes_over(acquire_patiently(folder, "mine", said.append, sleep), folder, "mine")
     assert slept == [STALE_SECONDS]
     assert len(said) == 1
     assert said[0].endswith(
@@ -287,7 +297,7 @@ def test_a_damaged_claim_holds_until_it_is_stale(folder):
     folder.store.write("run/claim-1.json", b"{")
     with pytest.raises(HeldError, match="an unknown process") as caught:
         acquire(folder, "mine")
-    acquire(folder, "mine", stale=caught.value.state).release()
+    assert_takes_over(acquire(folder, "mine", stale=caught.value.state), folder, "mine")
 
 
 @pytest.mark.parametrize(("field", "value"), [("pid", "é"), ("pid", 2.5), ("pid", True), ("started", None)])
@@ -297,7 +307,7 @@ def test_a_claim_with_a_value_of_another_type_is_a_damaged_one(folder, field, va
     state = read_claim(folder)
     assert state == ClaimState(1, -1, None)
     assert not state.is_abandoned
-    acquire(folder, "mine", stale=state).release()
+    assert_takes_over(acquire(folder, "mine", stale=state), folder, "mine")
 
 
 def test_a_claim_is_stale_after_it_has_not_changed_for_a_while():
@@ -333,4 +343,5 @@ def test_releasing_a_claim_without_a_store_raises_nothing(folder, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(folder.store, "names", fail)
         claim.release()
-    acquire(folder, "other").release()  # the claim file was left behind by this process
+    assert files(folder) == ["claim-1.json"], "it was left behind"
+    assert_takes_over(acquire(folder, "other"), folder, "other")
