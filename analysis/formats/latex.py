@@ -45,12 +45,13 @@ _LATEX_SPECIAL = {
     "–": "--",
     "†": r"$^\dagger$",
     "‡": r"$^\ddagger$",
+    "§": r"$^\S$",
     "×": r"$\times$",
     "β": r"$\beta$",
     "…": r"\ldots{}",
 }
 
-_NUMBER = re.compile(r"\(?([+-]?\d+(?:\.\d+)?)(?:±(\d+(?:\.\d+)?))?\)?([†‡]*)")
+_NUMBER = re.compile(r"\(?([+-]?\d+(?:\.\d+)?)(?:±(\d+(?:\.\d+)?))?\)?([†‡§]*)")
 """A number as tables print it: perhaps in parentheses, with a standard deviation, with marks."""
 
 

@@ -13,7 +13,7 @@ import math
 from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Counts
 from analysis.stats.intervals import HUGE, MOST_DECIMALS, Interval, decimals, error_text
-from analysis.tables.elements.table import Column, Difference, Value
+from analysis.tables.elements.table import DOUBTFUL, NOT_A_BOUND, Column, Difference, Value
 
 _FAILURES = {"diverged": "diverged", "out_of_memory": "out of memory"}
 """Class of failure -> the word for it, of those that have one."""
@@ -38,7 +38,9 @@ def value_text(value: Value, column: Column) -> str:
         if isinstance(value, Fact):
             text = number_text(value.mean, value.decimals)
             text += "" if value.std is None else f"±{number_text(value.std, value.std_decimals)}"
-            text += ("†" if value.formula else "") + ("‡" if value.marked else "")
+            text += "†" if value.formula else ""
+            if value.marked:
+                text += DOUBTFUL if value.bound == "doubtful" else NOT_A_BOUND
         else:
             text = _spread(value.mean, value.std, column.decimals)
     return f"({text})" if column.parenthesised else text

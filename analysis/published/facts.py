@@ -52,7 +52,7 @@ class Fact:
     printed: float | None = None
     """The printed mean that ``mean`` was converted from."""
     marked: bool = False
-    """Whether the number itself is marked as no bound, where its row is not."""
+    """Whether the number itself is marked as no bound, or as a doubtful one, where its row is not."""
 
     @property
     def cited(self) -> str:

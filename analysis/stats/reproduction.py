@@ -14,19 +14,23 @@ Word = Literal["reproduced", "higher", "lower", "cannot tell", "no verdict"]
 RULE = (
     "The verdict on a published mean ± std compares the 95% interval of ours - published (Welch's, from "
     "means, standard deviations and numbers of seeds) with a margin of two published standard deviations. "
-    "This margin is our choice of what still counts as the same number: twice the spread of the published "
-    "runs. reproduced: the whole interval lies within the margin. lower or higher: it does not, and 0 lies "
+    "reproduced: the whole interval lies within the margin. lower or higher: it does not, and 0 lies "
     "outside the interval; this is about two numbers and says nothing of better or worse models. cannot "
     "tell: neither, or we have one seed, or no std or number of runs was "
-    "published. no verdict: the publication does not say how the number was computed. "
-    "The published std is assumed to have the divisor n - 1, which the paper does not say; if it is n, the "
-    "true one is larger (by 12% for five runs) and our intervals are too narrow. "
+    "published. no verdict: the publication does not say how the number was computed."
+)
+"""The rule behind the verdicts, without which they cannot be read."""
+
+ASSUMPTIONS = (
+    "The margin is our choice of what still counts as the same number: twice the spread of the published "
+    "runs. The published std is assumed to have the divisor n - 1, which the paper does not say; if it is "
+    "n, the true one is larger (by 12% for five runs) and our intervals are too narrow. "
     "Rounding is allowed for: the published std is taken at the largest value that is printed so, and the "
     "interval is widened by half a unit of the published mean's last digit. The margin does not depend on "
     "our runs, so noisy runs make a reproduction harder to show, never easier. Verdicts are not corrected "
     "for their number: of 100 numbers that agree in truth, up to 5 are called lower or higher by chance."
 )
-"""The rule behind the verdicts, for the report."""
+"""What the verdicts assume, for readers who judge the rule."""
 
 
 @dataclass(frozen=True)

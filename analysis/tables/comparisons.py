@@ -12,7 +12,7 @@ from analysis.stats.claims import RULE as CLAIM_RULE
 from analysis.stats.comparisons import FAMILY, Comparison
 from analysis.stats.declared import UNDECLARED, declaration_note
 from analysis.stats.paired import ALPHA, seeds_needed, smallest_p
-from analysis.stats.reproduction import RULE, judge
+from analysis.stats.reproduction import ASSUMPTIONS, RULE, judge
 from analysis.stats.text_groups import has_published_text, names_of_texts
 from analysis.tables.elements.csv_rows import comparison_row, reproduction_row
 from analysis.tables.elements.importance_weights import reading_notes, weight_notes
@@ -142,8 +142,8 @@ def reproduction_table(cells: Sequence[Cell], dataset: str) -> Table:
     key = variant_key(cells, dataset)
     # How far to rely on a weighted number belongs beside it, also where the table stands alone.
     weighted = [cell for cell, fact in pairs if fact.metric == WEIGHTED]
-    marks = (*key, *formula_notes(lines), *weight_notes(weighted, [WEIGHTED])) if lines else ()
-    notes = (RULE, *marks, *reading_notes(cells, [dataset])) if lines else ()
+    marks = (RULE, *key, *formula_notes(lines), *weight_notes(weighted, [WEIGHTED])) if lines else ()
+    notes = (RULE, ASSUMPTIONS, *marks[1:], *reading_notes(cells, [dataset])) if lines else ()
     return Table(
         title,
         columns,
@@ -151,7 +151,8 @@ def reproduction_table(cells: Sequence[Cell], dataset: str) -> Table:
         notes,
         lambda: (reproduction_row(*pair) for pair in pairs),
         marks=marks,
-        once=tuple(key),
+        once=(RULE, ASSUMPTIONS, *key),
+        background=(ASSUMPTIONS,),
     )
 
 

@@ -13,6 +13,7 @@ from analysis.tables.elements.csv_rows import Row, cell_row, published_row
 from analysis.tables.elements.importance_weights import reading_notes, weight_notes
 from analysis.tables.elements.shown_variants import unfinished_variants, variant_key
 from analysis.tables.elements.table import (
+    DOUBTFUL,
     NOT_A_BOUND,
     SETTINGS,
     Column,
@@ -162,8 +163,9 @@ def _compare(
         label = name_label(name, num_samples)
         joint = any(c.joint_latent for c in chosen)
         # Of a published row, its file says whether it is a bound; our rows below it have their own mark.
-        marked = any(fact.bound for fact in found.values()) if source else joint
-        label += NOT_A_BOUND * marked
+        marks = {fact.bound for fact in found.values()} if source else {"no" if joint else ""}
+        marked = "no" in marks
+        label += NOT_A_BOUND if marked else DOUBTFUL * ("doubtful" in marks)
         of_ours = compared.get((system, num_samples), {}) if key in beside else {}
         sources.append(({p: fact for p, fact in row.items() if fact is not of_ours.get(p)}, []))
         row_of_ours = {place: of_ours.get(place) for place in places}
@@ -218,7 +220,13 @@ def _compare(
         lambda: (
             csv_row for facts, cells in sources for csv_row in _csv_rows(number, metrics, facts, cells)
         ),
-        marks=(*marks_of(lines), *merged, *letters, *formula_notes(lines)),
+        marks=(
+            *marks_of(lines),
+            *merged,
+            *letters,
+            *formula_notes(lines),
+            *_conversion_note(counted),
+        ),
         once=(*marks_of(lines), *letters),
         number=number if facts else "",
     )

@@ -24,6 +24,9 @@ SETTINGS = ("standard", "inputless")
 NOT_A_BOUND = "‡"
 """Marks the label of a row whose NLL and PPL are not bounds."""
 
+DOUBTFUL = "§"
+"""Marks published numbers that are bounds only under a condition, which a note gives."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -173,11 +176,12 @@ def runs_text(counts: Counts, *averages: Average | None) -> str | None:
 def legend(lines: Sequence[Line]) -> list[str]:
     """Explain the marks that occur in ``lines``, and give the notes on the published numbers in them."""
     facts = [value for line in lines for value in line.values if isinstance(value, Fact)]
-    return [*marks_of(lines), *_remarks(facts)]
+    marks = marks_of(lines)
+    return [*marks, *(remark for remark, _ in _remarks(facts) if remark not in marks)]
 
 
 def marks_of(lines: Sequence[Line]) -> list[str]:
-    """Explain the marks that occur in ``lines``, and n."""
+    """Explain the marks that occur in ``lines``, and n; a note that makes a bound doubtful is among them."""
     values = [value for line in lines for value in line.values]
     facts = [value for value in values if isinstance(value, Fact)]
     statuses = [value for value in values if isinstance(value, Counts)]
@@ -203,11 +207,17 @@ def marks_of(lines: Sequence[Line]) -> list[str]:
             "unfinished"
         )
     notes = ["; ".join(marks)] if marks else []
-    if any(NOT_A_BOUND in line.label for line in lines) or any(fact.marked for fact in facts):
+    in_labels = any(NOT_A_BOUND in line.label for line in lines)
+    if in_labels or any(fact.marked and fact.bound == "no" for fact in facts):
         notes.append(
             f"{NOT_A_BOUND}: NLL and PPL count one KL for several samples of z, so they are not bounds of "
-            "the evaluated model; the table of bounds has valid ones"
+            # The table of bounds itself marks no labels.
+            f"the evaluated model{'; the table of bounds has valid ones' if in_labels else ''}"
         )
+    doubtful = [fact for fact in facts if fact.bound == "doubtful"]
+    if any(DOUBTFUL in line.label for line in lines) or any(fact.marked for fact in doubtful):
+        notes.append(f"{DOUBTFUL}: a bound only under a condition, which the note on its source gives")
+        notes += [remark for remark, is_doubtful in _remarks(facts) if is_doubtful]
     return notes
 
 
@@ -220,8 +230,11 @@ def formula_notes(lines: Sequence[Line]) -> list[str]:
     return [f"†: not printed, but follows from printed numbers: {'; '.join(formulas)}"]
 
 
-def _remarks(facts: Sequence[Fact]) -> Iterable[str]:
-    """Each note on published numbers once, with the systems that it is about unless it is about all."""
+def _remarks(facts: Sequence[Fact]) -> Iterable[tuple[str, bool]]:
+    """Each note on published numbers once, with the systems that it is about unless it is about all.
+
+    With each: whether a number that it is about is a bound only under a condition.
+    """
     about: dict[tuple[str, str], list[Fact]] = {}
     for fact in facts:
         if fact.note:
@@ -230,4 +243,5 @@ def _remarks(facts: Sequence[Fact]) -> Iterable[str]:
         metrics = {fact.metric for fact in those}
         names = dict.fromkeys(fact.name for fact in those)
         others = {f.name for f in facts if f.cited == source and f.metric in metrics} - names.keys()
-        yield f"{source}, {' and '.join(names)}: {note}" if others else f"{source}: {note}"
+        remark = f"{source}, {' and '.join(names)}: {note}" if others else f"{source}: {note}"
+        yield remark, any(fact.bound == "doubtful" for fact in those)

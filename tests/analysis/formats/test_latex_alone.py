@@ -58,3 +58,24 @@ def test_what_changes_the_reading_of_a_number_is_printed_below_it(
     assert "posterior collapse" in printed
     assert "estimates shown: S = 500 importance samples" in printed
     assert written[name].replace("\n", "").isascii()
+
+
+def test_what_a_published_number_needs_to_be_read_is_printed_below_its_table(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for seed in range(2):
+        write_run("lstm-lm", seed=seed)
+    report = compose(collect([open_source(str(tmp_path / "study"))]))
+    write_tables(report, str(tmp_path / "out"), latex="plain")
+
+    def printed(name: str) -> str:
+        text = (tmp_path / "out" / f"{name}.tex").read_text()
+        return re.sub(r"^%.*\n", "", text, flags=re.MULTILINE)
+
+    condition = "if run with the default of the released code, which averages 3 samples of z"
+    for name in ("table2", "bounds"):
+        assert r"$^\S$: a bound only under a condition" in printed(name)
+        assert condition in printed(name)
+    assert "compare this NLL or the PPL" in printed("table2")
+    assert "with a margin of two published standard deviations" in printed("comparisons")
+    assert "cannot tell: neither, or we have one seed" in printed("comparisons")

@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 
 from analysis.figures.pictures import Pictures
-from analysis.formats.latex import latex_table
+from analysis.formats.latex import latex_escape, latex_table
 from analysis.formats.markdown import markdown
 from analysis.formats.page.page import compare_page, report_page
 from analysis.formats.terminal import print_comparison, print_report, print_table
@@ -87,7 +87,8 @@ def claims(text: str) -> set[str]:
     """The words of claims in a text, apart from the explanations of verdicts."""
     text = re.sub(r"<[/!a-z][^>]*>", " ", re.sub(r"<(style|script)>.*?</\1>", " ", text, flags=re.DOTALL))
     text = " ".join(html.unescape(text.replace("\\", "")).split())
-    for known in (*EXPLAINED, *NOT_CLAIMS):
+    printed = (latex_escape(known).replace("\\", "") for known in EXPLAINED)
+    for known in (*EXPLAINED, *printed, *NOT_CLAIMS):
         text = text.replace(" ".join(known.split()), "")
     for setting in SETTINGS:
         text = setting.sub(" ", text)
