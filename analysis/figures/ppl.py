@@ -75,7 +75,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
 
 @dataclass(frozen=True)
 class _Mark:
-    """What a panel shows of a row, which has at least one of both numbers."""
+    """The mark of a row in a panel: our number, the published one, or both."""
 
     row: Row
     ours: Average | None
