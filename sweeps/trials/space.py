@@ -172,7 +172,7 @@ def is_log(distribution: BaseDistribution) -> bool:
 
 def largest(space: Mapping[str, BaseDistribution], base: RunConfig) -> RunConfig:
     """``base`` with every whole number of the model, its sizes among them, as large as the space allows."""
-    sizes = {
+    sizes: dict[str, Any] = {
         f.name: int(max(choices_of(space[f.name]) or range_of(space[f.name]) or ()))
         for f in dataclasses.fields(RunConfig)
         if f.name in space and FIELD_TYPES[f.name] is int and f.metadata["group"] == "model"
