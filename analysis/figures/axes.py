@@ -221,7 +221,8 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         across[0].set_ylabel("tightest bound (test), nats")
     layout.title(figure, f"{dataset_title(dataset)}: what was varied")
     drawn = [row.cell for rows in found.values() for row in rows]
-    common = marks.common_keys(intervals=marks.has_intervals(drawn))
+    unreliable = any(series.unreliable(series.tightest_of(rows)) for rows in found.values())
+    common = marks.common_keys(intervals=marks.has_intervals(drawn), unreliable=unreliable)
     layout.legend(figure, [*legend.systems.values(), *legend.lines(), *common], columns=2, notes=notes)
     return figure
 

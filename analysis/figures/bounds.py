@@ -16,6 +16,7 @@ from analysis.figures.bound_curves import CURVES, averages_of, joint_lines, star
 from analysis.figures.elements import layout, marks, style
 from analysis.figures.elements.style import Looks
 from analysis.figures.series import Row
+from analysis.published.catalogue import display_name
 from analysis.published.facts import Derived, Fact
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell
@@ -23,13 +24,15 @@ from analysis.tables.elements.table import dataset_title
 from lvae_core.messages import listed
 
 _CAPTION = (
-    "One model, two conventions. For a decoder that reads L samples, the published convention counts the "
-    "KL of one sample (hollow: not a bound); the valid bounds count the KL of all L samples (filled). They "
-    "coincide where z says next to nothing."
+    "One model, two conventions. For a decoder that reads L samples ({}), the published convention counts "
+    "the KL of one sample (hollow: not a bound); the valid bounds count the KL of all L samples (filled). "
+    "They coincide where z says next to nothing."
 )
 
 LEAST_GAP = 0.05
 """Nats; a smaller gap would be labelled 0.0."""
+
+_BETWEEN = "between the ELBOs: KL not counted"
 
 _DASHES = (0, (4, 1.6))
 
@@ -49,16 +52,30 @@ class _Legend:
 
 def caption(cells: Sequence[Cell], dataset: str) -> str:
     """Describe what the figure of these cells shows."""
-    text, rows = _CAPTION, series.drawn_rows(cells, dataset)
+    rows = [row for rows in _shown(cells, dataset).values() for row in rows]
     joint = [row for row in rows if row.cell.joint_latent]
+    names = dict.fromkeys(display_name(row.cell.system) for row in joint if row.cell.averages)
+    text = _CAPTION.format(listed(list(names)))
+    unreliable = series.unreliable(weighted_estimates(rows))
     text += _over_samples(cells, dataset)
     if any((series.gap(row) or 0.0) >= LEAST_GAP for row in joint):
         text += " An arrow measures the KL that the published convention does not count."
     if any(not row.cell.num_samples and row.average("nll") for row in rows):
-        text += " Compare with LSTM-LM by filled marks only."
+        sure = f" without {marks.UNRELIABLE}" if unreliable else ""
+        text += f" Compare with LSTM-LM by filled marks{sure} only."
     if _true_nll(cells, dataset) is not None:
         text += " The thick line is the data's own -log p(x): no bound lies below it in expectation."
-    return text + series.reliance(weighted_estimates(rows))
+    return text + series.reliance(unreliable)
+
+
+def _shown(cells: Sequence[Cell], dataset: str) -> dict[str, list[Row]]:
+    """Each setting that has a panel, one with a finished run of a joint-latent system, with its rows."""
+    found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
+    return {
+        setting: rows
+        for setting, rows in found.items()
+        if any(row.cell.joint_latent and row.cell.averages for row in rows)
+    }
 
 
 def _over_samples(cells: Sequence[Cell], dataset: str) -> str:
@@ -91,13 +108,7 @@ def _true_nll(cells: Sequence[Cell], dataset: str) -> float | None:
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     """Draw a panel per setting with a joint-latent system; None if there is no such setting."""
     cells, notes = series.prepare(cells, dataset, *series.NLLS)
-    found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
-    truth = _true_nll(cells, dataset)
-    shown = {
-        setting: rows
-        for setting, rows in found.items()
-        if any(row.cell.joint_latent and row.cell.averages for row in rows)
-    }
+    truth, shown = _true_nll(cells, dataset), _shown(cells, dataset)
     if not shown:
         return None
     figure, axes = layout.panels(len(shown), 3.6)
@@ -111,12 +122,14 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     axes[0][0].set_ylabel("test NLL, nats per sentence")
     layout.title(figure, f"{dataset_title(dataset)}: the published convention against valid bounds")
     intervals = marks.has_intervals(row.cell for rows in shown.values() for row in rows)
-    common = marks.common_keys(intervals=intervals, cited=legend.cited)
+    weighted = [one for rows in shown.values() for one in weighted_estimates(rows)]
+    unreliable = bool(series.unreliable(weighted))
+    common = marks.common_keys(intervals=intervals, cited=legend.cited, unreliable=unreliable)
     if legend.cited:
         common.append(marks.key("derived from it: NLL + (L - 1) KL", style.INK, line=(0, (1, 1))))
-    # First the systems, then the conventions that all of them share.
-    conventions = {curve.name for curve in CURVES}
-    keys = sorted(legend.keys, key=lambda name: name in conventions)
+    # First the systems, then the conventions that all of them share, and what lies between these.
+    conventions = [*(curve.name for curve in CURVES), _BETWEEN]
+    keys = sorted(legend.keys, key=lambda name: conventions.index(name) if name in conventions else -1)
     layout.legend(figure, [*(legend.keys[name] for name in keys), *common], columns=2, notes=notes)
     return figure
 
@@ -137,9 +150,9 @@ def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, legend: _Legend) -> None
                 name = marks.level_name(f"{label}: exact", exact)
                 legend.keys[label] = marks.key(name, colour, line="-")
         elif (system, variant) in joint:
-            # Conventions differ by their marks; if there are several such lines, colours name them.
-            if several and any(row.cell.averages for row in members):
-                legend.keys[label] = marks.key(label, colour, line="-")
+            # Conventions differ by their marks; the colour names the line.
+            if any(row.cell.averages for row in members):
+                legend.keys[label] = marks.key(f"{label}, by each convention", colour, line="-")
             start = start_of(rows, members)
             ink = style.MUTED if several else colour
             _conventions(ax, start, members, counts, (colour, ink), places[system, variant], legend)
@@ -147,11 +160,7 @@ def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, legend: _Legend) -> None
             place = places[system, variant]
             _valid_bound(ax, members, counts, (colour, marker), label, place, legend)
     ax.margins(y=0.08)
-    ax.set_xticks(range(len(counts)), [str(L) for L in counts])
-    ax.set_xlim(-0.6, len(counts) - 0.4)
-    ax.grid(visible=False, axis="x")
-    for boundary in range(len(counts) - 1):
-        ax.axvline(boundary + 0.5, color=style.GRID, lw=0.8, ls=(0, (2, 3)), zorder=0.6)
+    marks.name_columns(ax, [str(L) for L in counts])
 
 
 @dataclass(frozen=True)
@@ -251,7 +260,7 @@ def _conventions(
     if len(ends) > 1:
         at, low_ends, high_ends = zip(*ends, strict=True)
         ax.fill_between(at, low_ends, high_ends, color=colour, alpha=0.1, lw=0, zorder=1.2)
-        legend.keys["between"] = Patch(color=ink, alpha=0.14, lw=0, label="between: KL not counted")
+        legend.keys[_BETWEEN] = Patch(color=ink, alpha=0.14, lw=0, label=_BETWEEN)
     for row in members:
         _cite_and_measure(ax, row, counts.index(row.cell.num_samples) + place.first, colour, legend)
 

@@ -64,7 +64,8 @@ def draw(cells: Sequence[Cell], dataset: str, unit: Unit | None = None) -> Figur
     axes[0][0].set_ylabel("tightest bound (test), nats")
     layout.title(figure, f"{dataset_title(dataset)}: cost against NLL")
     intervals = marks.has_intervals(row.cell for rows in found.values() for row in rows)
-    common = marks.common_keys(intervals=intervals)
+    unreliable = any(series.unreliable(series.tightest_of(rows)) for rows in found.values())
+    common = marks.common_keys(intervals=intervals, unreliable=unreliable)
     layout.legend(figure, [*keys.values(), *common], notes=notes)
     return figure
 
@@ -89,6 +90,8 @@ def _row(ax: Axes, row: Row, looks: Looks, keys: dict[str, Line2D]) -> None:
     marks.bar(ax, hours.mean, nll.mean, nll, colour, "y")
     marks.bar(ax, hours.mean, nll.mean, hours, colour, "x", from_zero=True)
     ax.plot(hours.mean, nll.mean, marker, ms=6.5, mfc=colour, mec=style.PAPER, mew=0.6, zorder=3.2)
+    if nll.unreliable:
+        layout.sign(ax, marks.UNRELIABLE, (hours.mean, nll.mean))
     if row.cell.num_samples:
         layout.label(ax, f"L={row.cell.num_samples}", (hours.mean, nll.mean), colour)
     name = series.legend_name(row.cell)

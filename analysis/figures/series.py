@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from analysis.figures.elements import style
+from analysis.figures.elements import marks, style
 from analysis.published.catalogue import display_name, find
 from analysis.published.facts import Derived, Fact
 from analysis.stats.average import Average
@@ -163,18 +163,26 @@ def reliance(drawn: Iterable[tuple[Cell, str]]) -> str:
     """
     found = [
         f"{cell_label(cell)} {cell.setting}, {names[estimate]} (k > 0.7 in {', ESS '.join(values)})"
-        for cell, estimate in drawn
+        for cell, estimate in unreliable(drawn)
         for names in [{reading.nll: reading.name for reading in conventions(cell)}]
-        if (average := cell.averages.get(estimate)) and average.unreliable
-        for values in [[str(value) for value in reversed(weight_values(average)) if value]]
+        for values in [[str(value) for value in reversed(weight_values(cell.averages[estimate])) if value]]
     ]
     if not found:
         return ""
     more = [f"and {len(found) - _MOST_NAMED} more"] if len(found) > _MOST_NAMED else []
     return (
-        " Unreliable, because few draws decide them (Pareto shape k above 0.7 in more than 5% of the "
-        f"sentences): {'; '.join([*found[:_MOST_NAMED], *more])}."
+        f" Unreliable ({marks.UNRELIABLE}), because few draws decide them (Pareto shape k above 0.7 in "
+        f"more than 5% of the sentences): {'; '.join([*found[:_MOST_NAMED], *more])}."
     )
+
+
+def unreliable(drawn: Iterable[tuple[Cell, str]]) -> list[tuple[Cell, str]]:
+    """Those of the estimates of cells that few draws decide."""
+    return [
+        (cell, estimate)
+        for cell, estimate in drawn
+        if (average := cell.averages.get(estimate)) and average.unreliable
+    ]
 
 
 def tightest_of(chosen: Sequence[Row]) -> list[tuple[Cell, str]]:

@@ -26,7 +26,7 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullFormatter
 from matplotlib.transforms import Bbox
 
-from analysis.figures.elements.style import FAMILY, MUTED, PAPER
+from analysis.figures.elements.style import FAMILY, INK, MUTED, PAPER
 
 WIDTH = 7.2
 """Width of two panels side by side, in inches."""
@@ -230,6 +230,30 @@ def label(ax: Axes, text: str, at: tuple[float, float], colour: str, **look: Any
     ax.add_artist(named)
 
 
+class Sign(Annotation):
+    """A mark made of text, whose place is fixed: :func:`settle` keeps labels away from it."""
+
+
+def sign(ax: Axes, text: str, at: tuple[float, float]) -> None:
+    """Put a sign beside the mark at a point."""
+    placed = Sign(
+        text,
+        at,
+        (-5, 2),
+        textcoords="offset points",
+        color=INK,
+        path_effects=halo(),
+        ha="right",
+        va="bottom",
+        fontsize=9,
+        fontweight="bold",
+        zorder=5,
+        annotation_clip=True,
+    )
+    placed.set_in_layout(False)
+    ax.add_artist(placed)
+
+
 def settle(figure: Figure) -> None:
     """Compute the layout once and for all; then leave out, or move, texts that would overlap others."""
     engine = figure.get_layout_engine()
@@ -243,7 +267,8 @@ def settle(figure: Figure) -> None:
     # Without any engine: even for one that does nothing, matplotlib draws a figure twice to save it.
     with rc_context({"figure.constrained_layout.use": False}):
         figure.set_layout_engine(None)
-    taken: list[Bbox] = []
+    signs = [child for ax in figure.axes for child in ax.get_children() if isinstance(child, Sign)]
+    taken = [Bbox(sign.get_window_extent()) for sign in signs]
     for ax in figure.axes:
         named = [child for child in ax.get_children() if isinstance(child, Label)]
         points = [tuple(map(float, ax.transData.transform(label.xy))) for label in named]

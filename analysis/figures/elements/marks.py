@@ -6,9 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
+from matplotlib.transforms import Affine2D
 
-from analysis.figures.elements.style import GRID, INK, MUTED, PAPER
+from analysis.figures.elements import layout
+from analysis.figures.elements.style import FAMILY, GRID, INK, MUTED, PAPER
 from analysis.published.facts import Derived, Fact
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell
@@ -24,6 +29,9 @@ FEWEST_SEEDS = 3
 else; the tables give it."""
 
 CUT = "intervals that reach below 0 are cut there"
+
+UNRELIABLE = "?"
+"""Marks an importance-weighted number that few draws decide."""
 
 _MARGIN = 0.04
 """Room for a mark at the end of an axis, as a share of it."""
@@ -61,10 +69,15 @@ def mean(
     ring: bool = False,
     from_zero: bool = False,
 ) -> None:
-    """Draw the mean with its interval; for the options see :func:`bar` and :func:`dot`."""
+    """Draw the mean with its interval, and UNRELIABLE beside it if few draws decide it.
+
+    For the options see :func:`bar` and :func:`dot`.
+    """
     x, y = (average.mean, place) if along == "x" else (place, average.mean)
     bar(ax, x, y, average, colour, along, from_zero=from_zero)
     dot(ax, x, y, colour, marker, hollow=hollow, ring=ring)
+    if average.unreliable:
+        layout.sign(ax, UNRELIABLE, (x, y))
 
 
 def dot(
@@ -215,6 +228,13 @@ def key(
     )
 
 
+def _glyph(text: str) -> Path:
+    """A text as a marker. matplotlib's own markers of text need mathematics, which the style turns off."""
+    path = TextPath((0, 0), text, prop=FontProperties(family=FAMILY, weight="bold"))
+    box = path.get_extents()
+    return path.transformed(Affine2D().translate(-(box.x0 + box.x1) / 2, -(box.y0 + box.y1) / 2))
+
+
 def published_key(label: str, colour: str = MUTED) -> Line2D:
     """The legend entry of the line of :func:`published`."""
     return Line2D([], [], color=colour, ls=_PUBLISHED, label=label)
@@ -231,15 +251,24 @@ def has_intervals(cells: Iterable[Cell]) -> bool:
 
 
 def common_keys(
-    *, intervals: bool, cited: Sequence[Fact | Derived] = (), hollow: bool = False
+    *,
+    intervals: bool,
+    cited: Sequence[Fact | Derived] = (),
+    hollow: bool = False,
+    unreliable: bool = False,
 ) -> list[Line2D]:
     """The legend entries that figures share: seeds, intervals of means, and the published values drawn.
 
-    ``hollow``: some marks are, as their numbers are not bounds.
+    ``hollow``: some marks are, as their numbers are not bounds. ``unreliable``: some are UNRELIABLE.
     """
     keys = [key("one seed", MUTED, "o", size=3.2)]
     if hollow:
         keys.append(key("hollow: not a bound", MUTED, "o", hollow=True, size=7))
+    if unreliable:
+        label = "unreliable: few draws decide it"
+        keys.append(
+            Line2D([], [], color=INK, ls="None", marker=_glyph(UNRELIABLE), ms=8, mew=0, label=label)
+        )
     if intervals:
         keys.append(Line2D([], [], color=MUTED, marker="|", mew=1.3, ms=5, label="95% t interval, n ≥ 3"))
     if cited:

@@ -108,3 +108,22 @@ def test_the_key_of_the_area_between_has_the_colour_of_the_systems_it_stands_for
     one = key_colours(4)
     assert one != to_rgb(style.MUTED)
     assert key_colours(8) == to_rgb(style.MUTED), "of several systems, none's own"
+
+
+@pytest.mark.parametrize("sizes", [(4,), (4, 8)])
+def test_the_figure_names_the_system_and_what_lies_between_its_conventions(
+    tmp_path: Path, write_run: WriteRun, sizes: Sequence[int]
+) -> None:
+    write_run("lstm-lm", dataset="toy", estimates={"nll": 100.0, "ppl": 90.0})
+    for size in sizes:
+        for L in (5, 10):
+            estimates = averaged(99.0, 100.0 + L)
+            write_run("lstm-vae-avg", L, dataset="toy", latent_size=size, estimates=estimates)
+    cells = cells_of(tmp_path)
+    assert "a decoder that reads L samples (LSTM-VAE-AVG), " in bounds.caption(cells, "toy")
+    names = [
+        text.get_text().replace("\n", " ") for text in drawn(bounds, cells, "toy").legends[0].get_texts()
+    ]
+    assert sum(name.startswith("LSTM-VAE-AVG") for name in names) == len(sizes)
+    conventions = [place for place, name in enumerate(names) if name.startswith("ELBO, KL of")]
+    assert names.index("between the ELBOs: KL not counted") == max(conventions) + 1
