@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from analysis.published.catalogue import catalogue, display_name
+from analysis.published.catalogue import catalogue
 from analysis.published.facts import Fact
 from analysis.published.parse import METRICS
 from analysis.stats.cells import Cell
@@ -13,7 +14,6 @@ from analysis.tables.elements.csv_rows import Row, cell_row, published_row
 from analysis.tables.elements.importance_weights import reading_notes, weight_notes
 from analysis.tables.elements.shown_variants import unfinished_variants, variant_key
 from analysis.tables.elements.table import (
-    DOUBTFUL,
     NOT_A_BOUND,
     SETTINGS,
     Column,
@@ -23,10 +23,20 @@ from analysis.tables.elements.table import (
     formula_notes,
     legend,
     marks_of,
-    name_label,
 )
 from analysis.tables.elements.text_sections import TextNames
-from analysis.tables.paper_lines import CONVERTED, RELIANCE, WEIGHTED, Block, Facts, other_text, row_lines
+from analysis.tables.paper_lines import (
+    CONVERTED,
+    OURS,
+    RELIANCE,
+    WEIGHTED,
+    Block,
+    Facts,
+    other_text,
+    our_lines,
+    published_line,
+)
+from analysis.tables.paper_rows import PaperRow, Published
 from lvae_core.run_folder.estimates import LATENT_USE
 
 _COLUMN_NAMES = {"nll": "NLL", "kl": "(KL)", "ppl": "PPL", "nll_iw": "IW", "mi": "MI", "au": "AU"}
@@ -34,12 +44,6 @@ _COLUMN_NAMES |= {"ess": "ESS", "khat_above": "k>0.7"}
 
 _CLOSE = 0.25
 """Difference in tokens per sentence up to which two counts are treated as equal."""
-
-_RowKey = tuple[str, str, int, str]
-"""Source ("" for a row of ours alone), system, L and printed name of a row."""
-
-_Place = tuple[str, str, str]
-"""Dataset, setting and metric of a number in a row."""
 
 
 def table2(cells: Sequence[Cell], dataset: str) -> Table:
@@ -116,128 +120,103 @@ def _compare(
 ) -> Table:
     """Show the published rows in their order, our rows under theirs, then our rows that have no other.
 
-    If several published rows each have some of the numbers beside one of ours, it stands under the last of
-    them, with the differences from all of these numbers. Our rows over another text than the published
-    ones come last, under the name of their text.
+    Our rows over another text than the published ones come last, under the name of their text.
     """
     datasets = list(dict.fromkeys(block.dataset for block in blocks))
-    first = {dataset: names_of.beside_published(cells, dataset) for dataset in datasets}
-    words = [
-        f"{dataset_title(dataset)} {text}" if len(datasets) > 1 else text
-        for dataset, text in first.items()
-        if text
-    ]
     counted = [f for f in facts if f.metric == "nll" and catalogue().implied_tokens(f)]
     weighed = WEIGHTED in metrics and any(
         c.averages[WEIGHTED].ess is not None for c in cells if c.shown and WEIGHTED in c.averages
     )
     shown = [*metrics, *(RELIANCE if weighed else ()), *([CONVERTED] if counted else [])]
-    names = {**_COLUMN_NAMES, CONVERTED: f"NLL at {_tokens(counted[0]):.1f}" if counted else ""}
-    columns = [
-        Column(name, block.title, parenthesised=metric == "kl")
-        for block in blocks
-        for metric, name in [*((metric, names[metric]) for metric in shown), ("", "n")]
+    published = Published(facts)
+    places = [(block.dataset, block.setting, metric) for block in blocks for metric in metrics]
+    rows = list(published.rows(cells, places))
+    lines = [
+        *_row_lines(rows, blocks, shown, names_of, _Texts.of(datasets, cells, names_of), facts),
+        *_lines_over_other_text(datasets, blocks, shown, cells, names_of),
     ]
-    printed: dict[_RowKey, dict[_Place, Fact]] = {}
-    for f in facts:
-        printed.setdefault(_row_key(f), {})[_place(f)] = f
-    beside = {_row_key(f) for f in facts if f.beside}
-    compared: dict[tuple[str, int], dict[_Place, Fact]] = {}
-    for f in sorted(facts, key=lambda f: not f.beside):
-        if _row_key(f) in beside:
-            compared.setdefault((f.system, f.num_samples), {}).setdefault(_place(f), f)
-    hosts = {key[1:3]: key for key in printed if key in beside}
-    titles = {f.source: f.cited for f in facts}
-    ours = dict.fromkeys(("", c.system, c.num_samples, display_name(c.system)) for c in cells)
-    lines: list[Line] = []
-    sources: list[tuple[Facts, list[Cell]]] = []
-    heading = None
-    # A dict keeps the order of first appearance, which is the published order.
-    for key in [*printed, *(key for key in ours if key[1:3] not in hosts)]:
-        source, system, num_samples, name = key
-        found = printed.get(key, {})
-        places = [(b.dataset, b.setting, metric) for b in blocks for metric in metrics]
-        row = {place: found.get(place) for place in places}
-        with_ours = hosts.get((system, num_samples)) == key or not source
-        chosen = [c for c in cells if with_ours and (c.system, c.num_samples) == (system, num_samples)]
-        label = name_label(name, num_samples)
-        joint = any(c.joint_latent for c in chosen)
-        # Of a published row, its file says whether it is a bound; our rows below it have their own mark.
-        marks = {fact.bound for fact in found.values()} if source else {"no" if joint else ""}
-        marked = "no" in marks
-        label += NOT_A_BOUND if marked else DOUBTFUL * ("doubtful" in marks)
-        of_ours = compared.get((system, num_samples), {}) if key in beside else {}
-        sources.append(({p: fact for p, fact in row.items() if fact is not of_ours.get(p)}, []))
-        row_of_ours = {place: of_ours.get(place) for place in places}
-        if with_ours:
-            sources.append((row_of_ours, chosen))
-        beside_it = [c for c in chosen if names_of.of(c) == first[c.dataset]]
-        if chosen and not beside_it and not source:
-            continue  # all of it is over another text
-        if (facts or words) and source != heading:
-            heading = source
-            name = titles.get(source) or ", ".join(["not beside a published number"] * bool(facts) + words)
-            lines.append(Line("heading", name))
-        here = [c for c in beside_it if c.shown]
-        if source:
-            lines += row_lines(label, "", source, blocks, shown, row, False, ())
-        if with_ours:
-            below = row_lines(
-                label,
-                ", ".join(words),
-                source,
-                blocks,
-                shown,
-                row_of_ours,
-                True,
-                here,
-                joint and not marked,
-            )
-            lines += below[1:] if source else below  # without the published line
-    for dataset in datasets:
-        for text in names_of.every(dataset):
-            if text != first[dataset]:
-                over = [c for c in cells if c.dataset == dataset and names_of.of(c) == text and c.shown]
-                name = f"{dataset_title(dataset)}, {text}" if len(datasets) > 1 else text
-                lines += other_text(name, over, blocks, shown)
     letters = variant_key(cells, *datasets)
-    merged = [
-        _merged_note(name_label(hosts[row][3], row[1]), list(found.values()), len(datasets) > 1)
-        for row, found in compared.items()
-        if sum(key[1:3] == row for key in beside) > 1
-    ]
+    merged = [_merged_note(label, found, len(datasets) > 1) for label, found in published.merged()]
+    conversion = list(_conversion_note(counted))
+    unfinished = [note for dataset in datasets for note in unfinished_variants(cells, dataset)]
     return Table(
         title,
-        tuple(columns),
+        tuple(_columns(blocks, shown, counted)),
         tuple(lines),
-        (
-            *legend(lines),
-            *merged,
-            *letters,
-            *(note for dataset in datasets for note in unfinished_variants(cells, dataset)),
-            *_conversion_note(counted),
-        ),
-        lambda: (
-            csv_row for facts, cells in sources for csv_row in _csv_rows(number, metrics, facts, cells)
-        ),
-        marks=(
-            *marks_of(lines),
-            *merged,
-            *letters,
-            *formula_notes(lines),
-            *_conversion_note(counted),
-        ),
+        (*legend(lines), *merged, *letters, *unfinished, *conversion),
+        lambda: (csv_row for row in rows for csv_row in _csv_rows_of(row, number, metrics)),
+        marks=(*marks_of(lines), *merged, *letters, *formula_notes(lines), *conversion),
         once=(*marks_of(lines), *letters),
         number=number if facts else "",
     )
 
 
-def _row_key(fact: Fact) -> _RowKey:
-    return fact.source, fact.system, fact.num_samples, fact.name
+def _columns(blocks: Sequence[Block], shown: Sequence[str], counted: Sequence[Fact]) -> Iterator[Column]:
+    names = {**_COLUMN_NAMES, CONVERTED: f"NLL at {_tokens(counted[0]):.1f}" if counted else ""}
+    for block in blocks:
+        for metric in shown:
+            yield Column(names[metric], block.title, parenthesised=metric == "kl")
+        yield Column("n", block.title)
 
 
-def _place(fact: Fact) -> _Place:
-    return fact.dataset, fact.setting, fact.metric
+@dataclass(frozen=True)
+class _Texts:
+    """The texts of our numbers that stand beside published ones, or first."""
+
+    first: Mapping[str, str]
+    """Dataset -> name of the text."""
+    words: str
+    """Their names in a heading; "" if no dataset has several texts."""
+
+    @classmethod
+    def of(cls, datasets: Sequence[str], cells: Sequence[Cell], names_of: TextNames) -> _Texts:
+        first = {dataset: names_of.beside_published(cells, dataset) for dataset in datasets}
+        named = [(dataset, text) for dataset, text in first.items() if text]
+        several = len(datasets) > 1
+        return cls(first, ", ".join(f"{dataset_title(d)} {text}" if several else text for d, text in named))
+
+
+def _row_lines(
+    rows: Sequence[PaperRow],
+    blocks: Sequence[Block],
+    shown: Sequence[str],
+    names_of: TextNames,
+    texts: _Texts,
+    facts: Sequence[Fact],
+) -> Iterator[Line]:
+    """The lines of the rows, below a heading for each source; rows over other texts alone have none."""
+    titles = {f.source: f.cited for f in facts}
+    heading = None
+    for row in rows:
+        source = row.key.source
+        beside = [c for c in row.cells if names_of.of(c) == texts.first[c.dataset]]
+        if row.cells and not beside and not source:
+            continue
+        if (facts or texts.words) and source != heading:
+            heading = source
+            alone = [*(["not beside a published number"] if facts else []), *filter(None, [texts.words])]
+            yield Line("heading", titles.get(source) or ", ".join(alone))
+        if source:
+            yield published_line(row.label, blocks, shown, row.printed)
+        if row.has_ours:
+            here = [c for c in beside if c.shown]
+            below = f"{OURS}{NOT_A_BOUND * row.ours_marked}" if source else ""
+            yield from our_lines(row.label, below, texts.words, blocks, shown, row.compared, here)
+
+
+def _lines_over_other_text(
+    datasets: Sequence[str],
+    blocks: Sequence[Block],
+    shown: Sequence[str],
+    cells: Sequence[Cell],
+    names_of: TextNames,
+) -> Iterator[Line]:
+    for dataset in datasets:
+        for text in names_of.every(dataset):
+            if text != names_of.beside_published(cells, dataset):
+                over = [c for c in cells if c.dataset == dataset and names_of.of(c) == text and c.shown]
+                name = f"{dataset_title(dataset)}, {text}" if len(datasets) > 1 else text
+                yield from other_text(name, over, blocks, shown)
 
 
 def _merged_note(label: str, facts: Sequence[Fact], several: bool) -> str:
@@ -274,6 +253,12 @@ def _conversion_note(counted: Sequence[Fact]) -> Iterator[str]:
         f"are on another count ({listed}{why}): compare this NLL or the PPL. Our differences of NLL and KL "
         "are from converted numbers"
     )
+
+
+def _csv_rows_of(row: PaperRow, number: str, metrics: Sequence[str]) -> Iterator[Row]:
+    yield from _csv_rows(number, metrics, row.printed_only, [])
+    if row.has_ours:
+        yield from _csv_rows(number, metrics, row.compared, row.cells)
 
 
 def _csv_rows(number: str, metrics: Sequence[str], row: Facts, cells: Sequence[Cell]) -> Iterator[Row]:

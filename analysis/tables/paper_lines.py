@@ -33,6 +33,9 @@ WEIGHTED = "nll_iw"
 RELIANCE = ("ess", "khat_above")
 """The columns that say how far to rely on it."""
 
+OURS = "ours"
+"""The name of our lines below a published one."""
+
 _OURS = (CONVERTED, *RELIANCE)
 """The columns that are no metric of a published table."""
 
@@ -54,60 +57,56 @@ def other_text(
     for system, num_samples in dict.fromkeys((c.system, c.num_samples) for c in cells):
         chosen = [c for c in cells if (c.system, c.num_samples) == (system, num_samples)]
         label = row_label(system, num_samples) + NOT_A_BOUND * any(c.joint_latent for c in chosen)
-        for line in row_lines(label, "", "", of_dataset, metrics, facts, True, chosen):
+        for line in our_lines(label, "", "", of_dataset, metrics, facts, chosen):
             values = iter(line.values)
             # The columns of other datasets stay empty: nothing is missing there.
             padded = (next(values) if is_own else None for is_own in own for _ in range(width))
             yield dataclasses.replace(line, values=tuple(padded))
 
 
-def row_lines(
+def published_line(label: str, blocks: Sequence[Block], metrics: Sequence[str], row: Facts) -> Line:
+    """The published numbers of a row."""
+    values = [v for b in blocks for v in [*(_printed(row, b, m) for m in metrics), None]]
+    return Line("published", label, tuple(values))
+
+
+def our_lines(
     label: str,
+    below: str,
     text: str,
-    source: str,
     blocks: Sequence[Block],
     metrics: Sequence[str],
     row: Facts,
-    with_ours: bool,
     cells: Sequence[Cell],
-    ours_marked: bool = False,
-) -> list[Line]:
-    """The published line of a row (if ``source`` is not ""), and two lines for each of our variants.
+) -> Iterator[Line]:
+    """Two lines for each of our variants: the numbers, and the differences from published ones if any.
 
-    ``text`` names the text of our numbers below a published line, if there are several. ``ours_marked``:
-    our numbers below it are no bounds, though the published ones are.
+    Args:
+        label: of the row.
+        below: what our lines are called if they stand below a published one; else "".
+        text: names the text of our numbers there, if there are several.
+        blocks: of columns.
+        metrics: the columns of each.
+        row: the published numbers from which ours differ.
+        cells: ours; without any, there is one line, which says so.
     """
-    lines = []
-    if source:
-        values = [v for b in blocks for v in [*(_printed(row, b, m) for m in metrics), None]]
-        lines.append(Line("published", label, tuple(values)))
-        if not with_ours:
-            return lines
     variants = {cell.variant: cell.variant_name for cell in cells} or {"": ""}
     # A row that was not published has its variants under a line of its name alone.
-    if not source and list(variants.values()) != [""]:
-        lines.append(Line("published", label, (None,) * len(blocks) * (len(metrics) + 1)))
+    if not below and list(variants.values()) != [""]:
+        yield Line("published", label, (None,) * len(blocks) * (len(metrics) + 1))
     for variant, named in variants.items():
         at = {(c.dataset, c.setting): c for c in cells if c.variant == variant}
-        parts = [
-            *([f"ours{NOT_A_BOUND * ours_marked}"] if source else []),
-            *([named] if named else []),
-            *([text] if source and text else []),
-        ]
-        name = f"  {', '.join(parts)}" if parts else label
+        parts = [part for part in (below, named, text if below else "") if part]
         halves = [_cell_values(at.get((b.dataset, b.setting)), metrics, row, b) for b in blocks]
-        lines.append(Line("ours", name, tuple(value for half in halves for value in half)))
+        name = f"  {', '.join(parts)}" if parts else label
+        yield Line("ours", name, tuple(value for half in halves for value in half))
         differences = [
             value
             for b in blocks
-            for value in [
-                *(_difference(at.get((b.dataset, b.setting)), m, row) for m in metrics),
-                None,
-            ]
+            for value in [*(_difference(at.get((b.dataset, b.setting)), m, row) for m in metrics), None]
         ]
         if any(differences):
-            lines.append(Line("difference", "  difference", tuple(differences)))
-    return lines
+            yield Line("difference", "  difference", tuple(differences))
 
 
 def _printed(row: Facts, block: Block, metric: str) -> Fact | None:
