@@ -1,4 +1,7 @@
-"""Tables as LaTeX floats (booktabs), ready to be pasted: caption, label, and the best number in bold."""
+"""Tables as LaTeX floats (booktabs), ready to be pasted: caption, label, and the best number in bold.
+
+A table that does not fit the page of an article is set in small type, and if need be in several floats.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
+from analysis.formats.latex_parts import NOTES, broken, parts_of
 from analysis.formats.text import value_text
 from analysis.stats.average import Average
 from analysis.stats.cells import Counts
@@ -19,12 +23,17 @@ Style = Literal["plain", "siunitx"]
 """How numbers are set: as text, or in ``S`` columns of siunitx, aligned at the decimal point."""
 
 _HEADERS: dict[Style, str] = {
-    "plain": "% Needs \\usepackage{booktabs}; each table below is independent.\n",
+    "plain": "% Needs \\usepackage{booktabs,graphicx}; each table below is independent.\n",
     "siunitx": (
-        "% Needs \\usepackage{booktabs,siunitx} and, for bold numbers,\n"
+        "% Needs \\usepackage{booktabs,graphicx,siunitx} and, for bold numbers,\n"
         "% \\sisetup{separate-uncertainty, detect-weight, mode=text}; each table below is independent.\n"
     ),
 }
+
+_PLACES = (
+    "% They fit the page of an article in one column; in two columns, write table* in place of table.\n"
+    "% A long table is divided into several floats, which belong together.\n"
+)
 
 _LATEX_SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -56,8 +65,8 @@ _NUMBER = re.compile(r"\(?([+-]?\d+(?:\.\d+)?)(?:±(\d+(?:\.\d+)?))?\)?([†‡�
 
 
 def latex_header(style: Style = "plain") -> str:
-    """The comment above a file of tables: which packages they need."""
-    return _HEADERS[style]
+    """The comment above a file of tables: which packages they need, and where they fit."""
+    return _HEADERS[style] + _PLACES
 
 
 def latex_labels(tables: Sequence[Table], name: str) -> list[str]:
@@ -76,14 +85,15 @@ def latex_labels(tables: Sequence[Table], name: str) -> list[str]:
 
 
 def latex_table(table: Table, *, best: Sequence[Average] | None, style: Style, label: str) -> str:
-    r"""A ``table`` float with a caption, a label, and a ``tabular`` with booktabs rules.
+    r"""The ``table`` floats of a table, with captions, labels, and a ``tabular`` with booktabs rules.
 
     Args:
         table: the table; the notes that explain its marks are printed below it, the others become comments
             above, as does its number, because LaTeX counts tables itself.
         best: the averages to set in bold, compared by identity; None: the caption does not speak of them.
         style: how numbers are set.
-        label: the label, without ``tab:``; see :func:`latex_labels`.
+        label: the label, without ``tab:``; see :func:`latex_labels`. Further floats have it with
+            ``-part2``, ….
     """
     remarks = [note for note in table.notes if note not in table.marks]
     comments = [f"% {line}" for line in (table.heading, *remarks)]
@@ -92,17 +102,41 @@ def latex_table(table: Table, *, best: Sequence[Average] | None, style: Style, l
     if best is not None:
         held = any(id(value) in bold for line in table.lines for value in line.values)
         caption += f" {latex_escape(RULE if held else NONE)}."
+    notes = [f"{note.rstrip('.')}." for note in table.marks]
+    parts = parts_of(table, notes)
+    of_all = len(parts.floats)
+    written = ["\n".join(comments)] if comments else []
+    for number, tabulars in enumerate(parts.floats, start=1):
+        is_last = number == of_all
+        suffix = f"-part{number}" if number > 1 else ""
+        lines = [
+            r"\begin{table}[tbp]",
+            r"\centering",
+            rf"\caption{{{caption if number == 1 else _continued(table, number, of_all)}}}",
+            rf"\label{{tab:{label}{suffix}}}",
+            rf"{parts.size.command}\setlength{{\tabcolsep}}{{{parts.size.columns_apart}pt}}",
+        ]
+        for below, tabular in enumerate(tabulars):
+            lines += [r"\par\smallskip"] if below else []
+            lines += _tabular(tabular, bold, style, parts.narrow)
+        if is_last and notes and not parts.notes_apart:
+            opening = rf"\begin{{minipage}}{{\linewidth}}{NOTES.command}\raggedright"
+            lines += ["", r"\smallskip", opening, *map(latex_escape, notes), r"\end{minipage}"]
+        written.append("\n".join([*lines, r"\end{table}"]))
+    if parts.notes_apart:
+        # A float with all of them would be higher than a page.
+        opening = rf"{{{NOTES.command}\raggedright\noindent Notes on Table~\ref{{tab:{label}}}:"
+        written.append("\n".join([opening, *map(latex_escape, notes), r"\par}"]))
+    return "\n".join(written) + "\n"
+
+
+def _continued(table: Table, number: int, of_all: int) -> str:
+    return f"{latex_escape(table.title)}, part {number} of {of_all}."
+
+
+def _tabular(table: Table, bold: set[int], style: Style, narrow: bool) -> list[str]:
     alignment = "l" + "".join(_alignment(table, place, style) for place in range(len(table.columns)))
-    lines = [
-        *comments,
-        r"\begin{table}[tbp]",
-        r"\centering",
-        rf"\caption{{{caption}}}",
-        rf"\label{{tab:{label}}}",
-        rf"\begin{{tabular}}{{{alignment}}}",
-        r"\toprule",
-        *_latex_groups(table),
-    ]
+    lines = [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", *_latex_groups(table)]
     heads = [latex_escape(column.name) for column in table.columns]
     if style == "siunitx":
         heads = [f"{{{head}}}" for head in heads]  # text in an S column needs braces
@@ -113,31 +147,23 @@ def latex_table(table: Table, *, best: Sequence[Average] | None, style: Style, l
             width = len(table.columns) + 1  # the label has a column too
             lines.append(rf"\multicolumn{{{width}}}{{l}}{{\textit{{{latex_escape(line.label)}}}}} \\")
             continue
-        cells = _latex_cells(line, table.columns, bold, style)
+        cells = _latex_cells(line, table.columns, bold, style, narrow)
         indent = r"\quad " if line.label.startswith(" ") else ""
         label = latex_escape(line.label.strip())
         # The command before a row, \\ or \midrule, would take these as its argument.
         guard = "{}" if not indent and label.startswith(("[", "*")) else ""
         lines.append(" & ".join([guard + indent + label, *cells]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", *_printed_notes(table), r"\end{table}"]
-    return "\n".join(lines) + "\n"
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    if narrow:
+        # Its width is an estimate; where there is room, nothing is scaled.
+        lines[0] = rf"\resizebox{{\ifdim\width>\linewidth\linewidth\else\width\fi}}{{!}}{{{lines[0]}"
+        lines[-1] += "}"
+    return lines
 
 
-def _printed_notes(table: Table) -> list[str]:
-    """The meaning of a table's marks, in small type below it."""
-    if not table.marks:
-        return []
-    notes = [f"{latex_escape(note.rstrip('.'))}." for note in table.marks]
-    return [
-        "",
-        r"\smallskip",
-        r"\begin{minipage}{\linewidth}\footnotesize\raggedright",
-        *notes,
-        r"\end{minipage}",
-    ]
-
-
-def _latex_cells(line: Line, columns: Sequence[Column], bold: set[int], style: Style) -> list[str]:
+def _latex_cells(
+    line: Line, columns: Sequence[Column], bold: set[int], style: Style, narrow: bool
+) -> list[str]:
     cells: list[str] = []
     values = list(zip(line.values, columns, strict=False))
     while values:
@@ -147,6 +173,9 @@ def _latex_cells(line: Line, columns: Sequence[Column], bold: set[int], style: S
             cells.append(rf"\bfseries {text}" if id(value) in bold else text)
             continue
         text = latex_escape(value_text(value, column))
+        if narrow and column.text and len(rows := broken(value_text(value, column))) > 1:
+            inner = r" \\ ".join(map(latex_escape, rows))
+            text = rf"\begin{{tabular}}[t]{{@{{}}l@{{}}}}{inner}\end{{tabular}}"
         if isinstance(value, Difference | Interval):
             text = f"${value_text(value, column)}$"
         if id(value) in bold:

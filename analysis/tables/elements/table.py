@@ -181,7 +181,7 @@ def legend(lines: Sequence[Line]) -> list[str]:
 
 
 def marks_of(lines: Sequence[Line]) -> list[str]:
-    """Explain the marks that occur in ``lines``, and n; a note that makes a bound doubtful is among them."""
+    """Explain the marks that occur in ``lines``, and n, with the notes that make a bound doubtful."""
     values = [value for line in lines for value in line.values]
     facts = [value for value in values if isinstance(value, Fact)]
     statuses = [value for value in values if isinstance(value, Counts)]
@@ -216,7 +216,7 @@ def marks_of(lines: Sequence[Line]) -> list[str]:
         )
     doubtful = [fact for fact in facts if fact.bound == "doubtful"]
     if any(DOUBTFUL in line.label for line in lines) or any(fact.marked for fact in doubtful):
-        notes.append(f"{DOUBTFUL}: a bound only under a condition, which the note on its source gives")
+        notes.append(f"{DOUBTFUL}: a bound only under a condition, as the note on its source says")
         notes += [remark for remark, is_doubtful in _remarks(facts) if is_doubtful]
     return notes
 

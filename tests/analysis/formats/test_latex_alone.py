@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.formats.files import table_files
+from analysis.formats.files import no_bold, table_files
 from analysis.formats.latex import latex_labels
 from analysis.formats.summary import write_tables
 from analysis.reading.collect import collect
@@ -36,7 +36,8 @@ def written(tmp_path: Path, write_run: WriteRun) -> dict[str, str]:
 
 def test_no_two_tables_of_a_summary_have_one_label(written: dict[str, str]) -> None:
     labels = re.findall(r"\\label\{tab:(.*)\}", "".join(written.values()))
-    assert len(labels) == len(set(labels)) == 15
+    # Each of the tables of hyperparameters needs a second float.
+    assert len(labels) == len(set(labels)) == 15 + 3
     assert {"corp-table2", "corp-table3", "bounds-corp", "hyperparameters-corp"} <= set(labels)
     assert {"a-b-table2", "a-b-table2-2"} <= set(labels)
 
@@ -44,7 +45,7 @@ def test_no_two_tables_of_a_summary_have_one_label(written: dict[str, str]) -> N
 def test_a_published_number_and_a_name_without_letters_make_labels() -> None:
     tables = [Table("PTB: NLL", (), (), (), number="2a"), *[Table("語料: NLL", (), (), ())] * 2]
     assert latex_labels(tables, "table2") == ["table-2a-ptb", "table2", "table2-2"]
-    files = table_files("table2", (), tables, best=None, latex="plain")
+    files = table_files("table2", (), tables, best=no_bold, latex="plain")
     assert r"\label{tab:table-2a-ptb}" in files["table2.tex"]
 
 
@@ -79,3 +80,21 @@ def test_what_a_published_number_needs_to_be_read_is_printed_below_its_table(
     assert "compare this NLL or the PPL" in printed("table2")
     assert "with a margin of two published standard deviations" in printed("comparisons")
     assert "cannot tell: neither, or we have one seed" in printed("comparisons")
+
+
+def test_the_caption_speaks_of_bold_numbers_only_if_some_were_compared(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for system, dataset in (("lstm-lm", "alone"), ("lstm-lm", "pair"), ("lstm-vae", "pair")):
+        for seed in range(2):
+            write_run(system, dataset=dataset, seed=seed)
+    report = compose(collect([open_source(str(tmp_path / "study"))]))
+    write_tables(report, str(tmp_path / "out"), latex="plain")
+    text = "".join(path.read_text() for path in (tmp_path / "out").glob("*.tex"))
+    captions = re.findall(r"\\caption\{(.*)\}\n", text)
+    of_bold = {caption.partition(". ")[0] for caption in captions if "bold" in caption.lower()}
+    assert of_bold == {
+        "pair: NLL (KL) in nats per sentence, and PPL",
+        "pair: NLL (the ELBO) and importance-weighted NLL (IW), standard",
+        "Bounds, pair: what each number is",
+    }

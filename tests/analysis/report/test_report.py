@@ -262,7 +262,7 @@ def test_writing_the_same_report_twice_gives_the_same_files(tmp_path: Path, writ
     ours = bounds[bounds["n"] > 0]
     assert ours.loc["nll_joint", ["mean", "bound"]].to_list() == [127.0, "upper bound"]
     assert {"mi", "kl"} <= set(ours.index)
-    assert r"\usepackage{booktabs}" in before["table2.tex"].decode()
+    assert r"\usepackage{booktabs,graphicx}" in before["table2.tex"].decode()
 
 
 def test_the_report_speaks_of_published_numbers_only_if_it_has_some(
