@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from analysis.formats.latex import Style, latex_header, latex_labels, latex_table
@@ -52,7 +52,7 @@ def table_files(
     columns: Sequence[str],
     tables: Sequence[Table],
     *,
-    best: Sequence[Average] | None,
+    best: Callable[[Table], Sequence[Average] | None],
     latex: Style,
 ) -> dict[str, str]:
     """Tables in three formats: file name -> content.
@@ -61,20 +61,25 @@ def table_files(
         name: the files' name, without suffix.
         columns: the columns of the CSV file; if there are none, none is made.
         tables: the tables; without any, no file is made.
-        best: the averages that LaTeX sets in bold; None: the tables are not about what is best.
+        best: gives the averages that LaTeX sets in bold in a table; None: it is not about what is best.
         latex: how LaTeX sets numbers.
     """
     if not tables:
         return {}
     labels = latex_labels(tables, name)
     floats = (
-        latex_table(t, best=best, style=latex, label=label) for t, label in zip(tables, labels, strict=True)
+        latex_table(table, best=best(table), style=latex, label=label)
+        for table, label in zip(tables, labels, strict=True)
     )
     files = {
         f"{name}.md": "\n".join(map(section, tables)),
         f"{name}.tex": "\n".join([latex_header(latex), *floats]),
     }
     return files | ({f"{name}.csv": csv_text(tables, columns)} if columns else {})
+
+
+def no_bold(table: Table) -> None:
+    """No averages: a table that is not about what is best."""
 
 
 def csv_text(tables: Sequence[Table], columns: Sequence[str]) -> str:

@@ -9,7 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from analysis.figures.pictures import Pictures
-from analysis.formats.files import earlier_files, remove_stale, replace_files, table_files, write_files
+from analysis.formats.files import (
+    earlier_files,
+    no_bold,
+    remove_stale,
+    replace_files,
+    table_files,
+    write_files,
+)
 from analysis.formats.latex import Style
 from analysis.formats.markdown import markdown
 from analysis.reading.cache import Cache
@@ -59,18 +66,18 @@ def write_tables(report: Report, out: str, *, latex: Style) -> str:
     # One after the other, because the files of a large study are large.
     rows = without_formulas(report.frame).to_csv(index=False, lineterminator="\n")
     write_files({"runs.csv": str(rows)}, out)
-    write_files(table_files("table2", CELL_COLUMNS, report.table2, best=report.best, latex=latex), out)
-    write_files(table_files("bounds", CELL_COLUMNS, report.bounds, best=report.best, latex=latex), out)
+    write_files(table_files("table2", CELL_COLUMNS, report.table2, best=report.best_in, latex=latex), out)
+    write_files(table_files("bounds", CELL_COLUMNS, report.bounds, best=report.best_in, latex=latex), out)
     compared = (*report.reproductions, *report.comparisons)
     # Not every study has these tables.
     optional = (
         table_files(name, columns, tables, best=best, latex=latex)
         for name, columns, tables, best in (
-            ("table3", CELL_COLUMNS, report.table3, report.best),
-            ("further", CELL_COLUMNS, report.further, None),
-            ("spelled", (), report.spelled, None),
-            ("comparisons", COMPARISON_COLUMNS, compared, None),
-            ("hyperparameters", (), report.hyperparameters, None),
+            ("table3", CELL_COLUMNS, report.table3, report.best_in),
+            ("further", CELL_COLUMNS, report.further, no_bold),
+            ("spelled", (), report.spelled, no_bold),
+            ("comparisons", COMPARISON_COLUMNS, compared, no_bold),
+            ("hyperparameters", (), report.hyperparameters, no_bold),
         )
     )
     replace_files(optional, out, ".tables.json")
@@ -126,7 +133,7 @@ def write_comparison(compared: TwoStudies, wanted: Wanted, steps: Steps, *, refr
 
         with steps("drawing figures") as advance:
             pictures = draw_differences(compared.comparisons, advance=advance)
-    tables = table_files("compare", COMPARISON_COLUMNS, compared.tables, best=None, latex=wanted.latex)
+    tables = table_files("compare", COMPARISON_COLUMNS, compared.tables, best=no_bold, latex=wanted.latex)
     replace_files([tables], wanted.out, ".compare-tables.json")
     page = compare_page(compared, pictures, wanted.command, refresh=refresh)
     figures = _figure_files(pictures)

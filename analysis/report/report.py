@@ -35,7 +35,7 @@ from analysis.tables.bound_examples import CAUTION, below_the_truth, examples, e
 from analysis.tables.bounds import bounds_table
 from analysis.tables.comparisons import comparison_table, reproduction_table
 from analysis.tables.costs import cost_table
-from analysis.tables.elements.best import best_averages
+from analysis.tables.elements.best import best_averages, compared_averages
 from analysis.tables.elements.shown_variants import Score, hidden_variant_notes, mark_shown, tightest_nll
 from analysis.tables.elements.table import SETTINGS, Table, dataset_title, row_label
 from analysis.tables.hyperparameters import hyperparameter_table
@@ -84,6 +84,8 @@ class Report:
     hyperparameters: tuple[Table, ...]
     best: tuple[Average, ...]
     """The averages of models that are better than all they are compared with."""
+    compared: tuple[Average, ...]
+    """The averages of models that are compared with any other."""
     problems: tuple[str, ...]
     failures: tuple[tuple[str, str], ...]
     """Name of each failed run, and its variant and why it failed."""
@@ -101,6 +103,12 @@ class Report:
         """The report's title: its studies, and published numbers only if it has some."""
         kind = "Results and published numbers" if self.has_published else "Results"
         return f"{kind}: {study_names(self.studies)}" if self.studies else kind
+
+    def best_in(self, table: Table) -> tuple[Average, ...] | None:
+        """The averages that a table sets in bold; None if none of its numbers was compared."""
+        compared = set(map(id, self.compared))
+        has_any = any(id(value) in compared for line in table.lines for value in line.values)
+        return self.best if has_any else None
 
     @property
     def title2(self) -> str:
@@ -227,6 +235,7 @@ def compose(runs: Runs, baseline: Baseline = OWN_BASELINES) -> Report:
         costs=_with_lines(cost_table(cells, dataset) for dataset in datasets),
         hyperparameters=_with_lines(hyperparameter_table(frame, dataset) for dataset in datasets),
         best=tuple(best_averages(compared)),
+        compared=tuple(compared_averages(compared)),
         problems=runs.problems,
         failures=tuple(failed_runs(frame)),
         advice=tuple(

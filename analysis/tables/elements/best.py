@@ -17,6 +17,14 @@ RULE = (
 NONE = "No number is bold: none has a verdict in its favour in every comparison of its system"
 
 
+_METRICS = ("nll", "nll_valid", "ppl")
+
+
+def compared_averages(compared: Sequence[Comparison]) -> list[Average]:
+    """The averages that took part in a comparison by which :func:`best_averages` chooses."""
+    return [average for c in compared if c.metric in _METRICS for average in c.averages]
+
+
 def best_averages(compared: Sequence[Comparison]) -> list[Average]:
     """The lowest average of each metric, dataset, setting and text whose model is better than all rivals.
 
@@ -26,7 +34,7 @@ def best_averages(compared: Sequence[Comparison]) -> list[Average]:
         lambda: defaultdict(list)
     )
     for c in compared:
-        if c.metric in ("nll", "nll_valid", "ppl"):
+        if c.metric in _METRICS:
             rivals[c.metric, c.a.dataset, c.a.setting, c.a.text][id(c.a)].append(c)
     best = []
     for of_cells in rivals.values():
