@@ -27,12 +27,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.data.corpus import load_new
 from lvae_core.errors import InputError, reason
@@ -44,10 +42,8 @@ from sweeps.checks.findings import Demand, Finding
 from sweeps.checks.study import check_run_folders
 from sweeps.cluster.scratch_folder import check_root
 from sweeps.launching.progress.display import console
-from sweeps.options import LaunchOptions, Messages, split_lists, study_address
+from sweeps.options import LaunchOptions, Messages, arg, parse_options, study_address
 from sweeps.planning.sizes import corpus_bytes, format_bytes
-
-_arg = tyro.conf.arg
 
 _LONGEST_TIMEOUT = 1e6
 
@@ -60,25 +56,25 @@ class Options:
 
     storage: str = "runs"
     """A folder, or an address such as s3://bucket/prefix."""
-    study: Annotated[str | None, _arg(metavar="NAME", help_behavior_hint="(default: none)")] = None
+    study: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: none)")] = None
     """Also check the run folders of this study."""
-    datasets: Annotated[tuple[str, ...], _arg(metavar="NAME", help_behavior_hint="(default: none)")] = ()
+    datasets: Annotated[tuple[str, ...], arg(metavar="NAME", help_behavior_hint="(default: none)")] = ()
     """Load these datasets, and check that every node has room for them."""
     data_dir: Annotated[
-        str | None, _arg(metavar="DIR", help_behavior_hint="(default: $LVAE_DATA_DIR, else data)")
+        str | None, arg(metavar="DIR", help_behavior_hint="(default: $LVAE_DATA_DIR, else data)")
     ] = None
     """The folder of corpora: of ptb and yahoo, and of folders given by name."""
     address: Annotated[
-        str | None, _arg(metavar="ADDRESS", help_behavior_hint="(default: start a Ray on this machine)")
+        str | None, arg(metavar="ADDRESS", help_behavior_hint="(default: start a Ray on this machine)")
     ] = None
     """A running Ray cluster, or auto."""
-    cluster: Annotated[str | None, _arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    cluster: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
     """Check this file for `ray up` instead."""
     cpus_per_run: int = 1
     """CPU cores of one run."""
     gpus_per_run: float = 0.0
     """GPUs of one run; 0.25 puts four runs on one."""
-    timeout: Annotated[float, _arg(metavar="SECONDS")] = 60.0
+    timeout: Annotated[float, arg(metavar="SECONDS")] = 60.0
     """Seconds that a node may take to answer."""
     messages: Messages = field(default_factory=Verbosity)
 
@@ -112,12 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
 
     def command() -> int:
-        words = split_lists(arguments, "--datasets")
-        options = parsed(
-            lambda: tyro.cli(Options, args=words, prog="doctor.py", description=__doc__),
-            arguments,
-            ["--datasets"],
-        )
+        options = parse_options(Options, arguments, "doctor.py", __doc__, split=["--datasets"])
         options.messages.apply()
         return run(options, arguments)
 

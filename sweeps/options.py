@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import tyro
 
+from lvae_core.arguments import parsed
 from lvae_core.data.datasets import NAMES
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity
@@ -23,6 +24,8 @@ from lvae_core.systems import SYSTEMS
 from sweeps.cluster.scratch_folder import check_root
 from sweeps.planning.loading import is_in_job
 from sweeps.planning.resources import Resources
+
+T = TypeVar("T")
 
 arg = tyro.conf.arg
 preset = partial(arg, help_behavior_hint="(default: the preset's)")
@@ -181,6 +184,33 @@ class LaunchOptions:
 def study_address(storage: str, study: str) -> str:
     """The address of a study below a storage."""
     return f"{storage.rstrip('/')}/{study}"
+
+
+def parse_options(
+    kind: Callable[..., T],
+    arguments: Sequence[str],
+    prog: str,
+    about: str | None,
+    *,
+    split: Sequence[str] = (),
+    lists: Sequence[str] = (),
+) -> T:
+    """Read a command line as a dataclass of options.
+
+    Args:
+        kind: the dataclass.
+        arguments: the words of the command line.
+        prog: the command's name.
+        about: what its help begins with.
+        split: options whose lists may have commas; see :func:`split_lists`.
+        lists: further options that take several values.
+
+    Raises:
+        InputError: as :func:`lvae_core.arguments.parsed`.
+    """
+    words = split_lists(arguments, *split)
+    read = partial(tyro.cli, kind, args=words, prog=prog, description=about)
+    return parsed(read, arguments, (*split, *lists))
 
 
 def check_folder(url: str) -> None:

@@ -31,10 +31,8 @@ from dataclasses import replace
 from functools import partial
 from statistics import fmean
 
-import tyro
 from rich.console import Console
 
-from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.data.corpus import data_hashes
 from lvae_core.messages import command_line, next_line, notices_held_back
@@ -43,7 +41,7 @@ from sweeps.grid_options import LISTS, Options
 from sweeps.guardian import closing_with
 from sweeps.launching.progress.display import console, unless_quiet
 from sweeps.launching.session import connected
-from sweeps.options import split_lists
+from sweeps.options import parse_options
 from sweeps.planning.grid import protocol_note
 from sweeps.planning.grids.declared import check_declarable, declaration_note
 from sweeps.planning.grids.files import GridFile
@@ -69,11 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     again = command_line("python", "sweeps/paper_grid.py", *arguments)
 
     def command() -> int:
-        words = split_lists(arguments, *LISTS)
-        options = parsed(
-            lambda: tyro.cli(Options, args=words, prog="paper_grid.py", description=__doc__),
-            arguments,
-            (*LISTS, "--seeds"),
+        options = parse_options(
+            Options, arguments, "paper_grid.py", __doc__, split=LISTS, lists=["--seeds"]
         )
         options.launch.messages.apply()
         return run(options, again=again)

@@ -37,7 +37,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.config import FIELD_TYPES
 from lvae_core.errors import InputError
@@ -47,14 +46,12 @@ from lvae_core.run_folder.names import RunName
 from lvae_core.run_folder.planned_runs import FILE as PLANNED_RUNS
 from lvae_core.run_folder.planned_runs import read_planned_runs
 from lvae_core.storage.local import local_path
-from sweeps.options import Messages
+from sweeps.options import Flag, Messages, arg, parse_options
 from sweeps.planning.grids.overview import UNREAD, cell_columns, value_text
 from sweeps.planning.relocated_runs import apply_to_all
 from sweeps.planning.sizes import format_bytes
 from sweeps.planning.stored_runs import Run, check_values, runs_of, select, selection
 from sweeps.wandb_mirror.lease import is_lease_folder
-
-_arg = tyro.conf.arg
 
 _PLAN_SECONDS = 300.0
 """Age of a launch's plan at which it has begun its runs, or never will."""
@@ -68,19 +65,19 @@ class Options:
 
     action: Annotated[Literal["list", "move", "delete"], tyro.conf.Positional]
     """What to do with the runs."""
-    study: Annotated[str, tyro.conf.Positional, _arg(metavar="STUDY")]
+    study: Annotated[str, tyro.conf.Positional, arg(metavar="STUDY")]
     """The folder of a study."""
     where: Annotated[
         tuple[str, ...],
-        _arg(metavar="FIELD=VALUE ...", help_behavior_hint="(default: all; move and delete need it)"),
+        arg(metavar="FIELD=VALUE ...", help_behavior_hint="(default: all; move and delete need it)"),
     ] = ()
     """Select runs by the fields of their config, or by state: done, running, failed, unfinished or
     unreadable. Several values have commas between, and numbers may be a range: seed=0..2,7."""
-    to: Annotated[str | None, _arg(metavar="STUDY", help_behavior_hint="(for move)")] = None
+    to: Annotated[str | None, arg(metavar="STUDY", help_behavior_hint="(for move)")] = None
     """The folder of the study that runs are moved to."""
-    names: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    names: Flag = False
     """Print a line with the folder's name for each run, as in a pipe, instead of a table."""
-    yes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    yes: Flag = False
     """Do it; without, the command only shows what it would do."""
     messages: Messages = field(default_factory=Verbosity)
 
@@ -90,11 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
 
     def command() -> int:
-        options = parsed(
-            lambda: tyro.cli(Options, args=arguments, prog="runs.py", description=__doc__),
-            arguments,
-            ["--where"],
-        )
+        options = parse_options(Options, arguments, "runs.py", __doc__, lists=["--where"])
         options.messages.apply()
         return act(options, Console(markup=False, highlight=False))
 

@@ -35,13 +35,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import tyro
 from optuna.distributions import BaseDistribution
 from rich.console import Console
 
 from analysis.formats.terminal import print_table
 from analysis.report.search_points import compare_points
-from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
@@ -55,7 +53,7 @@ from sweeps.guardian import closing_with
 from sweeps.launching.progress.display import Display, console, unless_quiet
 from sweeps.launching.progress.events import open_events
 from sweeps.launching.session import Launch, on_ray
-from sweeps.options import split_lists
+from sweeps.options import parse_options
 from sweeps.planning.kl_annealing import annealing_note
 from sweeps.planning.loading import check_datasets, load_corpora, look_up
 from sweeps.planning.plan import Plan
@@ -88,10 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     again = command_line("python", "sweeps/search.py", *arguments)
 
     def command() -> int:
-        words = split_lists(arguments, *_LISTS)
-        options = parsed(
-            lambda: tyro.cli(Options, args=words, prog="search.py", description=__doc__), arguments, _LISTS
-        )
+        options = parse_options(Options, arguments, "search.py", __doc__, split=_LISTS)
         options.launch.messages.apply()
         return run(options, again=again)
 

@@ -37,13 +37,12 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 
-from lvae_core.arguments import parsed
 from lvae_core.command import Interrupt, exit_status
 from lvae_core.errors import InputError, cannot_read
 from lvae_core.messages import Verbosity, is_quiet, next_line, notice, numbered
 from lvae_core.run_folder.folder import Study
 from lvae_core.storage.local import unwritable
-from sweeps.options import Messages, check_wandb_names
+from sweeps.options import Flag, Messages, arg, check_wandb_names, parse_options
 from sweeps.wandb_mirror.content import is_in_training
 from sweeps.wandb_mirror.follow import FLUSH_SECONDS, Follower, run_trouble
 from sweeps.wandb_mirror.live import lacking, push_options, require_wandb
@@ -53,7 +52,6 @@ if TYPE_CHECKING:  # the library takes a second to load
     from sweeps.wandb_mirror.client import Target
     from sweeps.wandb_mirror.mirror import Mirror, Tally
 
-_arg = tyro.conf.arg
 
 _NICE = 19
 
@@ -65,21 +63,21 @@ class Options:
     studies: Annotated[
         tuple[str, ...],
         tyro.conf.Positional,
-        _arg(metavar="STUDY [STUDY ...]", help_behavior_hint="(required)"),
+        arg(metavar="STUDY [STUDY ...]", help_behavior_hint="(required)"),
     ]
     """Folders or addresses of studies; one with --follow."""
-    follow: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    follow: Flag = False
     """Look at the study every few seconds and send what is new, until Ctrl-C."""
-    project: Annotated[str, _arg(metavar="NAME")] = "lvae"
+    project: Annotated[str, arg(metavar="NAME")] = "lvae"
     """The W&B project."""
-    entity: Annotated[str | None, _arg(metavar="NAME", help_behavior_hint="(default: the key's)")] = None
+    entity: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the key's)")] = None
     """The user or team that owns the project."""
-    offline: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    offline: Flag = False
     """Write directories for `wandb sync` below $WANDB_DIR, or here, instead of sending anything."""
-    again: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    again: Flag = False
     """Also check runs that were already sent, and send what W&B no longer has of them. W&B never takes the
     id of a deleted run back: undelete it there, or use another --project."""
-    artifacts: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    artifacts: Flag = False
     """Also upload the checkpoint of every finished run, as an artifact of type model."""
     messages: Messages = field(default_factory=Verbosity)
 
@@ -89,9 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
 
     def command() -> int:
-        options = parsed(
-            lambda: tyro.cli(Options, args=arguments, prog="wandb_push.py", description=__doc__), arguments
-        )
+        options = parse_options(Options, arguments, "wandb_push.py", __doc__)
         options.messages.apply()
         if not options.studies:
             raise InputError("wandb_push.py: give a study, such as runs/paper")
