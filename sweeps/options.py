@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -187,7 +187,7 @@ def study_address(storage: str, study: str) -> str:
 
 
 def parse_options(
-    kind: Callable[..., T],
+    kind: type[T],
     arguments: Sequence[str],
     prog: str,
     about: str | None,
@@ -209,8 +209,9 @@ def parse_options(
         InputError: as :func:`lvae_core.arguments.parsed`.
     """
     words = split_lists(arguments, *split)
-    read = partial(tyro.cli, kind, args=words, prog=prog, description=about)
-    return parsed(read, arguments, (*split, *lists))
+    return parsed(
+        lambda: tyro.cli(kind, args=words, prog=prog, description=about), arguments, (*split, *lists)
+    )
 
 
 def check_folder(url: str) -> None:
