@@ -87,19 +87,19 @@ def run(options: Options, *, again: str) -> int:
         InputError: something given cannot be used; nothing has been started or written.
     """
     options.check()
-    out, folder, grid = console(), options.folder, options.grid()
+    out, grid = console(), options.grid()
     check_datasets((name for part in grid.grids for name in part.datasets), options.launch.data_dir)
-    configs, study, given = grid.configs(), open_study(folder), options.chosen_fields()
+    configs, study, given = grid.configs(), open_study(options.folder), options.chosen_fields()
     notes = [protocol_note(configs)] if grid.protocol == "original" else []
     notes += grid.notes(given)
     with notices_held_back():  # an error is the only line
         if options.declare_seeds is not None:
-            check_declarable(study, folder, configs, options.declare_seeds)
+            check_declarable(study, configs, options.declare_seeds)
         configs, corpora = load_corpora(configs, options.launch.data_dir, study, given=given)
         plan = look_up(configs, corpora, study)
     workload = Workload(plan=plan, corpora=corpora, study=study, resources=options.launch.resources())
     dry_option = "--dry-run" if options.dry_run else "--list" if options.list_runs else ""
-    notes += declaration_note(study, folder, configs, options.declare_seeds, dry_option=dry_option)
+    notes += declaration_note(study, configs, options.declare_seeds, dry_option=dry_option)
     notes.append(annealing_note(configs, corpora))
     if options.dry_run:
         notes.append(seeds_note(plan.runs, data_hashes(corpora), study, options.declare_seeds))
@@ -121,11 +121,11 @@ def run(options: Options, *, again: str) -> int:
         print_overview(unless_quiet(out), overview(with_retries(plan, options.launch.retry_failed).runs))
     axes = axes_of(configs)
     label = partial(run_label, axes=axes) if axes else None  # names of runs do not tell variants apart
-    swept = sweep(options.launch, folder, workload, out, label, declared_seeds=options.declare_seeds)
+    swept = sweep(options.launch, workload, out, label, declared_seeds=options.declare_seeds)
     if swept.interrupted:
         out.print(f"interrupted; resume with: {again}", markup=False, soft_wrap=True)
         return 130
-    print_next(unless_quiet(out), swept.plan, folder)
+    print_next(unless_quiet(out), swept.plan, study)
     return int(swept.failed)
 
 

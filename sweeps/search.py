@@ -246,7 +246,7 @@ def _search(options: Options, search: Search, out: Console, ray: contextlib.Exit
         workload = search.expected_workload(options.launch.resources())
         return ray.enter_context(on_ray(options.launch, workload, display.say))
 
-    with on_wandb(options.launch, options.folder, out):
+    with on_wandb(options.launch, search.study, out):
         return search.run(launch, display)
 
 
@@ -261,15 +261,14 @@ def _rerun(
     def point_of(config: RunConfig) -> str:
         return names[replace(config, seed=base.seed)]
 
-    folder = options.best_folder
-    study = open_study(folder)
+    study = open_study(options.best_folder)
     plan = look_up(configs, corpora, study)
     workload = Workload(plan=plan, corpora=corpora, study=study, resources=options.launch.resources())
 
     def run_of(config: RunConfig) -> str:
         return f"{point_of(config)}, seed {config.seed}"
 
-    swept = sweep(options.launch, folder, workload, out, run_of, point_of)
+    swept = sweep(options.launch, workload, out, run_of, point_of)
     if not swept.interrupted:
         done = swept.plan.with_status("done")
         runs = {run.name: name for name in points for run in done if point_of(run.config) == name}
@@ -278,14 +277,14 @@ def _rerun(
             for trial in best
             if f"trial {trial.number}" in points
         ]
-        table = compare_points(runs, folder, meanings)
+        table = compare_points(runs, study.given, meanings)
         if table is None:
             out.print(
                 "nothing to compare: the recipe, or all of the best, have no finished run on fresh seeds"
             )
         else:
             print_table(out, table)
-        print_next(unless_quiet(out), swept.plan, folder)
+        print_next(unless_quiet(out), swept.plan, study)
     return swept
 
 

@@ -51,7 +51,6 @@ class Swept(NamedTuple):
 
 def sweep(
     options: LaunchOptions,
-    folder: str,
     workload: Workload,
     out: Console,
     label: Callable[[RunConfig], str] | None = None,
@@ -62,7 +61,6 @@ def sweep(
 
     Args:
         options: storage, cluster and resources.
-        folder: the folder of the study, as the user would write it.
         workload: the whole grid.
         out: receives every line.
         label: the name of a run in these lines; None: the run's own name.
@@ -87,7 +85,7 @@ def sweep(
         notes.print(note, markup=False, soft_wrap=True)
     if options.tensorboard:
         note_without_events(study, [run.name for run in plan.with_status("done", "evaluate")])
-    with on_wandb(options, folder, out):
+    with on_wandb(options, study, out):
         if not todo:
             if declared_seeds is not None:
                 declare_seeds(study, declared_seeds)
@@ -96,7 +94,7 @@ def sweep(
             out.print(f"nothing to start: {done} of {len(plan.runs)} runs are done")
             return Swept(plan, print_closing(out, plan, {}), interrupted=False)
         study.check_writable()
-        notes.print(f"{folder}: {work_text(plan, todo)}", markup=False)
+        notes.print(f"{study.given}: {work_text(plan, todo)}", markup=False)
         events = open_events(study, board.again, wanted=options.tensorboard)
         display = Display(board, notes, events)
         done_runs = DoneRuns(study.url, todo, data_hashes(workload.corpora))
@@ -119,7 +117,7 @@ def sweep(
             if completed and left and not failed:
                 out.print(f"{numbered(left, 'run')} left undone; the same command continues")
             return Swept(plan, failed or bool(completed and left), not completed)
-    return sweep(options, folder, replace(workload, plan=plan), out, label, variant_label)
+    return sweep(options, replace(workload, plan=plan), out, label, variant_label)
 
 
 def _forget_if_ended(study: Study, plan: Plan) -> None:
@@ -128,12 +126,12 @@ def _forget_if_ended(study: Study, plan: Plan) -> None:
         forget_planned_runs(study, [run.name for run in plan.all_runs])
 
 
-def on_wandb(options: LaunchOptions, folder: str, out: Console) -> contextlib.AbstractContextManager[None]:
+def on_wandb(options: LaunchOptions, study: Study, out: Console) -> contextlib.AbstractContextManager[None]:
     """Mirror the study as the options ask; see :func:`sweeps.wandb_mirror.live.mirrored`."""
     say = partial(unless_quiet(out).print, markup=False, soft_wrap=True)
     return mirrored(
         options.wandb,
-        folder,
+        study.given,
         options.project,
         options.wandb_entity,
         say,
@@ -272,15 +270,15 @@ def print_closing(console: Console, plan: Plan, unrecorded: Mapping[str, Mapping
     return bool(failures)
 
 
-def print_next(console: Console, plan: Plan, folder: str) -> None:
-    """Print the command that summarizes the finished runs, if any; ``folder``: the study, as given.
+def print_next(console: Console, plan: Plan, study: Study) -> None:
+    """Print the command that summarizes the finished runs of a study, if any.
 
     If runs also have other estimates, the command selects those that the grid asks for.
     """
     if done := plan.with_status("done"):
         settings = evaluation_settings(run for run in done if not run.evaluation)
         chosen = ["--evaluation", *settings] if settings else []
-        line = next_line("python", "analysis/summarize.py", folder, *chosen)
+        line = next_line("python", "analysis/summarize.py", study.given, *chosen)
         console.print(line, markup=False, soft_wrap=True)
 
 

@@ -332,6 +332,8 @@ class Study:
         store = open_store(url, create=create)
         self.store = RetryingStore(store, retry_seconds) if retry_seconds else store
         self.url = self.store.url
+        self.given = url
+        """The place as the user wrote it, for lines that repeat it."""
 
     def run_names(self) -> list[str]:
         """Sorted names of the run folders; other files and folders of the study are ignored."""

@@ -155,7 +155,7 @@ def test_the_original_protocol_names_the_systems_that_have_one(tmp_path, capsys)
 
 @pytest.mark.parametrize("interrupted", [True, False])
 def test_an_interrupted_launch_names_only_the_command_that_resumes_it(interrupted, monkeypatch, capsys):
-    def sweep(options, folder, workload, *others, declared_seeds):
+    def sweep(options, workload, *others, declared_seeds):
         return Swept(workload.plan, failed=False, interrupted=interrupted)
 
     monkeypatch.setattr(paper_grid, "sweep", sweep)

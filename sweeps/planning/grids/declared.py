@@ -16,12 +16,11 @@ from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import RunName
 
 
-def check_declarable(study: Study, folder: str, configs: Iterable[RunConfig], seeds: int) -> None:
+def check_declarable(study: Study, configs: Iterable[RunConfig], seeds: int) -> None:
     """Refuse a declaration that would be of no use. The study's own may be repeated.
 
     Args:
         study: keeps the runs.
-        folder: the study, as the user would write it.
         configs: the grid.
         seeds: the number to declare.
 
@@ -42,20 +41,19 @@ def check_declarable(study: Study, folder: str, configs: Iterable[RunConfig], se
         finished = sum(study.run(name).has("result.json") for name in study.run_names())
         if finished:
             raise InputError(
-                f"--declare-seeds {seeds}: {folder} has {numbered(finished, 'finished run')}, so the "
+                f"--declare-seeds {seeds}: {study.given} has {numbered(finished, 'finished run')}, so the "
                 "number would not be fixed beforehand and make no p-value better; leave the option out, or "
                 "give another --study"
             )
 
 
 def declaration_note(
-    study: Study, folder: str, configs: Iterable[RunConfig], seeds: int | None, *, dry_option: str = ""
+    study: Study, configs: Iterable[RunConfig], seeds: int | None, *, dry_option: str = ""
 ) -> list[str]:
     """Compare a grid with what its study has declared, or will have when its first run starts.
 
     Args:
         study: keeps the runs.
-        folder: the study, as the user would write it.
         configs: the grid.
         seeds: the number to declare; None: none.
         dry_option: the option because of which nothing will be declared, such as ``--dry-run``.
@@ -76,7 +74,7 @@ def declaration_note(
         return []
     present = {name.seed for name in map(RunName.parse, study.run_names()) if name}
     outcome = _outcome(number, present | {config.seed for config in configs})
-    return [f"{folder}: {what}{outcome}"] if outcome or seeds is not None else []
+    return [f"{study.given}: {what}{outcome}"] if outcome or seeds is not None else []
 
 
 def _outcome(declared: int, seeds: Collection[int]) -> str:

@@ -267,10 +267,10 @@ def test_the_closing_table_counts_what_is_still_to_evaluate(study):
 def test_the_next_command_chooses_the_new_estimates_once_there_are_any(study):
     def printed(grid=MORE) -> str:
         out = io.StringIO()
-        print_next(Console(file=out, width=200), plan_of(study, grid), "runs/paper")
+        print_next(Console(file=out, width=200), plan_of(study, grid), Study(str(study)))
         return out.getvalue().strip()
 
-    plain = "next: python analysis/summarize.py runs/paper"
+    plain = f"next: python analysis/summarize.py {study}"
     assert printed() == plain
     for config, folder in vaes(study):
         evaluate(config, folder)

@@ -70,7 +70,7 @@ def test_several_limits_share_one_line():
 
 
 def test_dry_runs_and_launches_print_it(tmp_path, monkeypatch, capsys):
-    def sweep(options, folder, workload, *others, **more):
+    def sweep(options, workload, *others, **more):
         return Swept(workload.plan, failed=False, interrupted=False)
 
     monkeypatch.setattr(paper_grid, "sweep", sweep)

@@ -15,17 +15,17 @@ def configs(*seeds):
 
 
 def note(study, grid, seeds, dry_option=""):
-    return declaration_note(study, "runs/x", grid, seeds, dry_option=dry_option)
+    return declaration_note(study, grid, seeds, dry_option=dry_option)
 
 
 def test_a_sweep_declares_and_later_ones_say_what_differs(tmp_path):
     study = Study(str(tmp_path))
     assert note(study, configs(0, 1), None) == []
-    assert note(study, configs(0, 1), 2) == [f"runs/x: this declares 2 seeds in {FILE}"]
+    assert note(study, configs(0, 1), 2) == [f"{tmp_path}: this declares 2 seeds in {FILE}"]
     assert read_declared_seeds(study) is None, "nothing is declared before the first run can start"
     declare_seeds(study, 2)
     (line,) = note(study, configs(0, 1), 2)
-    assert line.startswith("runs/x: declared 2 seeds before the first run (")
+    assert line.startswith(f"{tmp_path}: declared 2 seeds before the first run (")
     assert line.endswith("UTC)")
     for dry_option in ("--dry-run", ""):  # what is declared already is said as such
         assert note(study, configs(0, 1), 2, dry_option=dry_option) == [line]
