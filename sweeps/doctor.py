@@ -43,6 +43,7 @@ from sweeps.checks.study import check_run_folders
 from sweeps.cluster.scratch_folder import check_root
 from sweeps.launching.progress.display import console
 from sweeps.options import LaunchOptions, Messages, arg, parse_options, study_address
+from sweeps.planning.grids.fitting import print_line
 from sweeps.planning.sizes import corpus_bytes, format_bytes
 
 _LONGEST_TIMEOUT = 1e6
@@ -217,7 +218,7 @@ def show(found: Sequence[Finding], closing: str, out: Console) -> None:
         table.add_row(finding.check, Text(finding.where), state, Text(finding.advice))
     out.print(table)
     if closing:
-        out.print(closing, markup=False, soft_wrap=True)
+        print_line(out, closing)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ from sweeps.options import parse_options
 from sweeps.planning.grid import protocol_note
 from sweeps.planning.grids.declared import check_declarable, declaration_note
 from sweeps.planning.grids.files import GridFile
+from sweeps.planning.grids.fitting import print_line
 from sweeps.planning.grids.overview import axes_of, common_seeds, overview, print_overview, run_label
 from sweeps.planning.grids.run_list import print_runs
 from sweeps.planning.grids.writing import write_grid
@@ -104,7 +105,7 @@ def run(options: Options, *, again: str) -> int:
     if options.dry_run:
         notes.append(seeds_note(plan.runs, data_hashes(corpora), study, options.declare_seeds))
     for note in filter(None, notes):
-        unless_quiet(out).print(f"note: {note}", markup=False, soft_wrap=True)
+        print_line(unless_quiet(out), f"note: {note}")
     if options.list_runs:
         warn_of_damages(plan)
         print_runs(out, unless_quiet(out), plan)
@@ -114,7 +115,7 @@ def run(options: Options, *, again: str) -> int:
         if options.write_grid is not None:
             write_grid(options.write_grid, GridFile(grid, options.study))
             line = next_line("python", "sweeps/paper_grid.py", "--grid", options.write_grid)
-            unless_quiet(out).print(line, markup=False, soft_wrap=True)
+            print_line(unless_quiet(out), line)
         return 0
     if runs_to_start(plan, options.launch):
         options.launch.check_fits()
@@ -123,7 +124,7 @@ def run(options: Options, *, again: str) -> int:
     label = partial(run_label, axes=axes) if axes else None  # names of runs do not tell variants apart
     swept = sweep(options.launch, workload, out, label, declared_seeds=options.declare_seeds)
     if swept.interrupted:
-        out.print(f"interrupted; resume with: {again}", markup=False, soft_wrap=True)
+        print_line(out, f"interrupted; resume with: {again}")
         return 130
     print_next(unless_quiet(out), swept.plan, study)
     return int(swept.failed)
@@ -138,7 +139,7 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
     probes = options.launch.auto and todo
     if probes:
         workload.study.check_writable()
-        say = partial(unless_quiet(out).print, markup=False, soft_wrap=True)
+        say = partial(print_line, unless_quiet(out))
         with connected(options.launch, workload.only(todo), say) as probed:
             workload = replace(workload, per_run=probed.per_run)
             add_expected_times(plan, workload.corpora, workload.study)
@@ -161,7 +162,7 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
     unfit = options.launch.unfit_note(options.folder) if todo else ""
     for note in (*launch_notes(plan, todo), unfit):
         if note:
-            out.print(note, markup=False, soft_wrap=True)
+            print_line(out, note)
     out.print("a dry run: no run was started" if probes else "a dry run: nothing was started")
 
 

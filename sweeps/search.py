@@ -54,6 +54,7 @@ from sweeps.launching.progress.display import Display, console, unless_quiet
 from sweeps.launching.progress.events import open_events
 from sweeps.launching.session import Launch, on_ray
 from sweeps.options import parse_options
+from sweeps.planning.grids.fitting import print_line
 from sweeps.planning.kl_annealing import annealing_note
 from sweeps.planning.loading import check_datasets, load_corpora, look_up
 from sweeps.planning.plan import Plan
@@ -137,7 +138,7 @@ def run(options: Options, *, again: str) -> int:
     notes = [*recipe_notes(search), *cheap_notes(options, base, cheap)]
     notes += [f"note: {annealing}"] if annealing else []
     for line in (*notes, summary, verdict):
-        unless_quiet(out).print(line, markup=False, soft_wrap=True)
+        print_line(unless_quiet(out), line)
     if options.dry_run:
         _dry_run(options, base, search, out)
         return 0
@@ -159,7 +160,7 @@ def run(options: Options, *, again: str) -> int:
                 swept = _rerun(options, base, best, corpora, out)
                 completed, failed = not swept.interrupted, failed or swept.failed
     if not completed:
-        out.print(f"interrupted; resume with: {again}", markup=False, soft_wrap=True)
+        print_line(out, f"interrupted; resume with: {again}")
         return 130
     return int(failed or not best)
 
@@ -203,7 +204,7 @@ def _dry_run(options: Options, base: RunConfig, search: Search, out: Console) ->
     retried = [*again, *(known.with_status("failed") if retry else [])]
     for note in (*launch_notes(known, retried), options.launch.unfit_note(options.folder)):
         if note:
-            out.print(note, markup=False, soft_wrap=True)
+            print_line(out, note)
     out.print("a dry run: nothing was started")
 
 

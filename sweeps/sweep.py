@@ -26,7 +26,7 @@ from sweeps.launching.progress.events import note_without_events, open_events
 from sweeps.launching.session import on_ray
 from sweeps.options import LaunchOptions
 from sweeps.planning.done_runs import DoneRuns
-from sweeps.planning.grids.fitting import FittingColumn, fitting_table, print_fitting
+from sweeps.planning.grids.fitting import FittingColumn, fitting_table, print_fitting, print_line
 from sweeps.planning.grids.overview import MAX_ROWS, VariantName, name_columns, title_of, variant_names
 from sweeps.planning.loading import look_up
 from sweeps.planning.parents import startable
@@ -82,7 +82,7 @@ def sweep(
         board.variant_labels = {v: str(name) for v, name in variant_names(plan.all_runs).items()}
     notes = unless_quiet(out)
     for note in launch_notes(plan, todo):
-        notes.print(note, markup=False, soft_wrap=True)
+        print_line(notes, note)
     if options.tensorboard:
         note_without_events(study, [run.name for run in plan.with_status("done", "evaluate")])
     with on_wandb(options, study, out):
@@ -128,7 +128,7 @@ def _forget_if_ended(study: Study, plan: Plan) -> None:
 
 def on_wandb(options: LaunchOptions, study: Study, out: Console) -> contextlib.AbstractContextManager[None]:
     """Mirror the study as the options ask; see :func:`sweeps.wandb_mirror.live.mirrored`."""
-    say = partial(unless_quiet(out).print, markup=False, soft_wrap=True)
+    say = partial(print_line, unless_quiet(out))
     return mirrored(
         options.wandb,
         study.given,
@@ -242,7 +242,7 @@ def print_failures(
     """Print a table of failed runs and what to do about each kind; arguments as :func:`failure_table`."""
     console.print(failure_table(failures, values))
     for advice in failure_advice(map(_class_of, failures.values()), _RETRY_HINT):
-        console.print(advice, markup=False, soft_wrap=True)
+        print_line(console, advice)
 
 
 def print_closing(console: Console, plan: Plan, unrecorded: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -279,7 +279,7 @@ def print_next(console: Console, plan: Plan, study: Study) -> None:
         settings = evaluation_settings(run for run in done if not run.evaluation)
         chosen = ["--evaluation", *settings] if settings else []
         line = next_line("python", "analysis/summarize.py", study.given, *chosen)
-        console.print(line, markup=False, soft_wrap=True)
+        print_line(console, line)
 
 
 def _count(runs: Sequence[PlannedRun], status: str) -> int:

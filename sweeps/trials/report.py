@@ -16,6 +16,7 @@ from analysis.figures.elements import layout, style
 from analysis.formats.files import write_files
 from lvae_core.errors import reason
 from lvae_core.run_folder.names import CellName
+from sweeps.planning.grids.fitting import print_line
 from sweeps.sweep import print_failures
 from sweeps.trials.importances import importances, importances_csv
 from sweeps.trials.objectives import OBJECTIVES
@@ -47,7 +48,7 @@ def print_outcome(search: Search, best: Sequence[Trial], out: Console) -> bool:
     for trial in (trial for trial in failed if not search.is_valid(trial.values)):
         why = conflict(search.base, trial.values)
         line = f"trial {trial.number}, {values_text(trial.values)}: cannot be trained ({why})"
-        out.print(line, markup=False, soft_wrap=True)
+        print_line(out, line)
     failed = [trial for trial in failed if search.is_valid(trial.values)]
     values = {search.name(trial.values): values_text(trial.values) for trial in failed}
     failures = {name: runs[name].failure or search.board.failures.get(name, {}) for name in values}
@@ -56,7 +57,7 @@ def print_outcome(search: Search, best: Sequence[Trial], out: Console) -> bool:
     if best:
         point = shlex.join(settings(best[0].values))
         line = f"lowest validation perplexity: trial {best[0].number}, {point}"
-        out.print(line, markup=False, soft_wrap=True)
+        print_line(out, line)
     return bool(failures)
 
 
@@ -144,4 +145,4 @@ def write_trials(options: Options, search: Search, out: Console) -> None:
         _log.warning("--out %s: cannot be written (%s)", options.summary, reason(error))
     else:
         listed = " ".join(f"{options.summary}/{file}" for file in files)
-        out.print(f"trials: {listed}", markup=False, soft_wrap=True)
+        print_line(out, f"trials: {listed}")

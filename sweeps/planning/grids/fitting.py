@@ -1,4 +1,4 @@
-"""A table that fits the window: it folds and drops what matters least, and never truncates a value."""
+"""Tables that fit the window, by folding and dropping what matters least, and plain lines."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ class FittingColumn:
     """Whether the column can be left out if it has nothing but zeros."""
     is_remark: bool = False
     """Whether the column can be left out; a line below the table then has its values, each once."""
+
+
+def print_line(console: Console, line: str) -> None:
+    """Print a line without markup, which only the terminal wraps, so that it can be copied."""
+    console.print(line, markup=False, soft_wrap=True)
 
 
 def fitting_table(

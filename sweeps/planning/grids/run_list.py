@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from lvae_core.messages import numbered
+from sweeps.planning.grids.fitting import print_line
 from sweeps.planning.grids.overview import variant_names
 from sweeps.planning.plan import Plan, PlannedRun, Status
 
@@ -35,7 +36,7 @@ def run_lines(plan: Plan) -> Iterator[str]:
 def print_runs(out: Console, notes: Console, plan: Plan) -> None:
     """Print the lines of a plan to ``out``, and the numbers of runs to ``notes``."""
     for line in run_lines(plan):
-        out.print(line, markup=False, soft_wrap=True)
+        print_line(out, line)
     counts = Counter(run.status for run in plan.all_runs)
     texts = ", ".join(f"{counts[status]} {text}" for status, text in _STATUSES.items() if counts[status])
     notes.print(f"{numbered(len(plan.all_runs), 'run')}: {texts}; nothing was started")
