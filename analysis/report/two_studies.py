@@ -25,6 +25,7 @@ from analysis.stats.text_groups import same_text
 from analysis.stats.variants import CommonVariants, common_variants, variants_by_row
 from analysis.tables.elements.shown_variants import states_of
 from analysis.tables.elements.table import Table, cell_label, dataset_title
+from analysis.tables.notes.capped import capped
 from analysis.tables.two_studies import HOURS, METRICS, Pair, study_tables
 
 
@@ -128,7 +129,7 @@ def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[Pair], list[Pair]
     """Pair the cells of B and A.
 
     Returns the pairs (of B, of A), those of which only one has a finished run, a note on each pair over
-    different text, and one on each cell without a finished partner.
+    different text, and notes on the cells without a finished partner.
 
     Variants of the same name are paired. A name has only fields that vary within a study, so cells that
     differ by what was changed between the studies are paired. Cells over different text are not.
@@ -140,7 +141,7 @@ def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[Pair], list[Pair]
     pairs: list[Pair] = []
     halves: list[Pair] = []
     refused: list[str] = []
-    alone: list[str] = []
+    alone: dict[tuple[str, str], list[str]] = defaultdict(list)
 
     def pair(b: Cell, a: Cell) -> None:
         if same_text(b, a):
@@ -166,21 +167,26 @@ def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[Pair], list[Pair]
         ]
         met = {id(cell) for half in halves for cell in half}
         for study, cells, paired in (("A", of_a, names), ("B", of_b, matched)):
-            alone += [
-                f"only study {study} has {_where(cell)}"
-                for cell in cells
-                if id(cell) not in met and (cell.variant not in matched or paired[cell.variant] is not cell)
-            ]
-        alone += [
-            f"study {study} has no finished run of {_where(cell)}: {', '.join(states_of(cell))}"
-            for study, cells in zip("AB", lost, strict=True)
-            for cell in cells.values()
-        ]
-    return pairs, halves, refused, alone
+            for cell in cells:
+                if id(cell) not in met and (
+                    cell.variant not in matched or paired[cell.variant] is not cell
+                ):
+                    alone[f"only study {study} has", _where(cell)].append(cell_label(cell, " ({})"))
+        for study, unfinished in zip("AB", lost, strict=True):
+            for cell in unfinished.values():
+                where = f"{_where(cell)}: {', '.join(states_of(cell))}"
+                alone[f"study {study} has no finished run of", where].append(cell_label(cell, " ({})"))
+    # One note for each study and setting, as studies without a common cell have many.
+    return (
+        pairs,
+        halves,
+        refused,
+        [f"{said} {capped(rows, ', ')} {where}" for (said, where), rows in alone.items()],
+    )
 
 
 def _where(cell: Cell) -> str:
-    return f"{cell_label(cell, ' ({})')} on {dataset_title(cell.dataset)}, {cell.setting}"
+    return f"on {dataset_title(cell.dataset)}, {cell.setting}"
 
 
 def _equality_notes(pairs: Iterable[Pair], refused: Sequence[str]) -> Iterable[str]:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from analysis.figures.pictures import Pictures
 from analysis.formats.latex import latex_table
+from analysis.formats.page.page import compare_page
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.two_studies import TwoStudies, compare_studies
@@ -166,6 +168,24 @@ def test_variants_are_matched_by_name(tmp_path: Path, write_run: WriteRun) -> No
         "LSTM-VAE L=1 (learning_rate=0.5)"
     ]
     assert "only study A has LSTM-VAE L=1 (learning_rate=1) on PTB, standard" in compared_studies.notes
+
+
+def test_studies_without_a_common_cell_name_theirs_in_one_note_each(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run("lstm-lm", study="a", dataset="a")
+    for L in (1, 5, 10):
+        write_run("lstm-vae", L, study="a", dataset="a")
+        write_run("lstm-vae", L, "inputless", study="b", dataset="b")
+    found = compared(tmp_path)
+    assert [note for note in found.notes if note.startswith("only")] == [
+        "only study A has LSTM-LM, LSTM-VAE L=1, LSTM-VAE L=5, LSTM-VAE L=10 on a, standard",
+        "only study B has LSTM-VAE L=1, LSTM-VAE L=5, LSTM-VAE L=10 on b, inputless",
+    ]
+    page = compare_page(found, Pictures((), ()), "python …", refresh=0)
+    # There is no number to point at.
+    assert "Point at a number" not in page
+    assert 'href="#differences"' not in page
 
 
 def test_cells_are_paired_by_the_fields_that_vary_within_a_study(
