@@ -130,7 +130,7 @@ def _generate(
 ) -> tuple[dict[str, Any] | None, str]:
     """The sentences of a run, decoded both ways, so that systems can be compared by either."""
     if not folder.has_checkpoint():
-        return None, "its folder has a result but no checkpoint"
+        return None, "the run's folder has a result but no checkpoint"
     common = [str(folder), "--json", "--count", str(COUNT), *(["--data-dir", data_dir] if data_dir else [])]
     found, note = generator.generate([*common, "--decode", "greedy"])
     if found is None:

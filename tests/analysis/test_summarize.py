@@ -35,7 +35,8 @@ def test_studies_under_runs_become_a_report(tmp_path: Path, write_run: WriteRun)
     assert (tmp_path / "summary" / "a+b" / "report.md").is_file()
     page = (tmp_path / "summary" / "a+b" / "report.html").read_text()
     # Nothing was trained, so there is no checkpoint to generate sentences from.
-    assert "none: its folder has a result but no checkpoint" in page
+    systems = "LSTM-LM, standard; LSTM-VAE-AVG L=5, standard"
+    assert f"none of {systems}: the run&#39;s folder has a result but no checkpoint" in page
     assert (tmp_path / "summary" / "a+b" / "figures" / "ptb-bounds.svg").is_file()
     assert "PTB, curves-standard: no finished run has a learning curve" in page
     assert max(map(len, lines)) <= 100

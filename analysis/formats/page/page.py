@@ -21,6 +21,7 @@ from analysis.report.sentences import Best, Sentences
 from analysis.report.two_studies import TwoStudies
 from analysis.stats.valid_bounds import conventions
 from analysis.tables.elements.table import dataset_title
+from analysis.tables.notes.capped import capped
 from lvae_core.messages import numbered
 
 _HERE = Path(__file__).parent
@@ -122,6 +123,15 @@ def _by_dataset(sentences: Sequence[Sentences]) -> list[tuple[str, list[Sentence
     return list(by_dataset.items())
 
 
+def without_sentences(generated: Sequence[Sentences]) -> list[tuple[str, list[str]]]:
+    """Each reason why there are no sentences, and the systems that it is true of."""
+    labels: dict[str, list[str]] = {}
+    for of_run in generated:
+        if of_run.note:
+            labels.setdefault(of_run.note, []).append(of_run.best.label)
+    return list(labels.items())
+
+
 def choice(best: Best) -> str:
     """The tightest bound of a run that sentences are from, and by what the run was chosen."""
     (name,) = (reading.name for reading in conventions(best.cell) if reading.nll == best.estimate)
@@ -155,6 +165,7 @@ def _template(name: str) -> jinja2.Template:
         keep_trailing_newline=True,
     )
     environment.globals.update(
+        capped=capped,
         choice=choice,
         lines_left_out=lines_left_out,
         merged=merged,
@@ -162,5 +173,6 @@ def _template(name: str) -> jinja2.Template:
         numbered=numbered,
         page_rows=page_rows,
         shortened=shortened,
+        without_sentences=without_sentences,
     )
     return environment.get_template(name)

@@ -64,7 +64,7 @@ def test_sentences_equal_those_of_generate_and_are_cached(
     try:
         assert made_from(trained, tmp_path) == [first]
         (none,) = made_from(trained)
-        assert (none.prior, none.note) == ((), "its folder has a result but no checkpoint")
+        assert (none.prior, none.note) == ((), "the run's folder has a result but no checkpoint")
         # A damaged cache file is ignored.
         (kept,) = tmp_path.iterdir()
         kept.write_text(kept.read_text()[:-1])
