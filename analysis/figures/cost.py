@@ -50,9 +50,10 @@ def draw(cells: Sequence[Cell], dataset: str, unit: Unit | None = None) -> Figur
     figure, axes = layout.panels(len(found), 3.1)
     looks = series.looks(cells, dataset)
     keys: dict[str, Line2D] = {}
+    names = series.SampleNames(row for rows in found.values() for row in rows if _pairs(row))
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
         for row in rows:
-            _row(ax, row, looks, keys)
+            _row(ax, row, looks, keys, names)
         ax.set_title(setting)
         ax.set_xlim(left=0)
     notes += marks.cut_at_zero("x", axes[0], ([r.cell.hours for r in rows] for rows in found.values()))
@@ -75,24 +76,30 @@ def _ticks(hours: float, per_hour: int) -> list[float]:
     return [tick / per_hour for tick in ticker.MaxNLocator(5).tick_values(0, hours * per_hour)]
 
 
-def _row(ax: Axes, row: Row, looks: Looks, keys: dict[str, Line2D]) -> None:
+def _pairs(row: Row) -> list[tuple[float, float]]:
+    """The time and the tightest bound of each run of a row that has both."""
     convention, hours = tightest(row.cell), row.cell.hours
     if convention is None or hours is None:
+        return []
+    nll = row.cell.averages[convention.nll]
+    # A run may have a result without times, so runs are matched by name.
+    cost = dict(zip(hours.runs, hours.values, strict=True))
+    return [(cost[run], value) for run, value in zip(nll.runs, nll.values, strict=True) if run in cost]
+
+
+def _row(ax: Axes, row: Row, looks: Looks, keys: dict[str, Line2D], names: series.SampleNames) -> None:
+    convention, hours, pairs = tightest(row.cell), row.cell.hours, _pairs(row)
+    if convention is None or hours is None or not pairs:
         return
     nll = row.cell.averages[convention.nll]
     colour, marker = looks[row.key]
-    # A run may have a result without times, so runs are matched by name.
-    cost = dict(zip(hours.runs, hours.values, strict=True))
-    pairs = [(cost[run], value) for run, value in zip(nll.runs, nll.values, strict=True) if run in cost]
-    if not pairs:
-        return
     ax.plot(*zip(*pairs, strict=True), marker, ms=3.4, mfc=colour, mec="none", alpha=0.5, zorder=2.4)
     marks.bar(ax, hours.mean, nll.mean, nll, colour, "y")
     marks.bar(ax, hours.mean, nll.mean, hours, colour, "x", from_zero=True)
     ax.plot(hours.mean, nll.mean, marker, ms=6.5, mfc=colour, mec=style.PAPER, mew=0.6, zorder=3.2)
     if nll.unreliable:
         layout.sign(ax, marks.UNRELIABLE, (hours.mean, nll.mean))
-    if row.cell.num_samples:
-        layout.label(ax, f"L={row.cell.num_samples}", (hours.mean, nll.mean), colour)
-    name = series.legend_name(row.cell)
+    if text := names.beside(row):
+        layout.label(ax, text, (hours.mean, nll.mean), colour)
+    name = names.in_legend(row)
     keys[name] = marks.key(name, colour, marker)

@@ -47,7 +47,7 @@ def caption(
     if any(map(_drops, drawn)):
         text += " Triangles: the learning rate drops."
     if any(NOT_A_BOUND in row.label for row in chosen):
-        text += f" {NOT_A_BOUND}: not a bound, because it counts one KL for L samples."
+        text += f" {series.UNCOUNTED}."
     return text
 
 

@@ -10,10 +10,12 @@ from matplotlib.lines import Line2D
 
 from analysis.figures import series
 from analysis.figures.elements import layout, marks, style
-from analysis.figures.elements.style import Looks
+from analysis.figures.elements.style import Look
 from analysis.figures.series import Row
+from analysis.published.facts import Fact
+from analysis.stats.average import Average
 from analysis.stats.cells import Cell
-from analysis.tables.elements.table import dataset_title
+from analysis.tables.elements.table import NOT_A_BOUND, dataset_title
 
 _MOST_DIAGONALS = 40
 
@@ -26,12 +28,13 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
     rows = series.drawn_rows(cells, dataset)
     text = f"KL of one sample against NLL{series.convention(rows)}: one dot per seed, the mean"
     text += " with both intervals" if marks.has_intervals(row.cell for row in rows) else ""
-    if any(row.fact("kl") and row.fact("nll") for row in rows if row.cell.num_samples):
-        text += ", and crosses for published means ± std"
-    return (
-        f"{text}. Along a grey line the reconstruction term is constant: a system further right on the "
-        "same line has more KL and the same reconstruction."
+    cited = [row for row in rows if _cited(row)]
+    text += ", and crosses for published means ± std" if cited else ""
+    text += (
+        ". Along a grey line the reconstruction term is constant: a system further right on the same line "
+        "has more KL and the same reconstruction."
     )
+    return text + (f" {series.UNCOUNTED}." if any(row.cell.joint_latent for row in cited) else "")
 
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
@@ -42,14 +45,15 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     if not found:
         return None
     figure, axes = layout.panels(len(found), 3.3)
-    looks = series.looks(cells, dataset)
-    keys: dict[str, Line2D] = {}
-    cited = False
-    # A number that is the same for all marks is in no label.
-    counts = {row.cell.num_samples for rows in found.values() for row in rows if row.cell.num_samples}
+    looks, keys = series.looks(cells, dataset), marks.LineKeys()
+    every = [row for rows in found.values() for row in rows]
+    names = series.SampleNames(row for row in every if _ours(row) or _cited(row))
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
-        for row in rows:
-            cited |= _row(ax, row, looks, keys, named=len(counts) > 1)
+        for row, fact in series.with_facts(rows, "nll"):
+            if row.cell.num_samples:
+                _row(ax, row, looks[row.key], keys, names, cited=_cited(row) if fact else None)
+            else:
+                _language_model(ax, row, looks[row.key], keys)
         ax.set_title(setting)
         ax.set_xlabel("KL, nats per sentence")
     notes += marks.cut_at_zero("x", axes[0], ([r.average("kl") for r in rows] for rows in found.values()))
@@ -57,45 +61,80 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         _diagonals(ax)
     axes[0][0].set_ylabel("test NLL, nats per sentence")
     layout.title(figure, f"{dataset_title(dataset)}: KL against NLL")
-    intervals = marks.has_intervals(row.cell for rows in found.values() for row in rows)
-    hollow = any(row.cell.joint_latent and row.average("nll") for rows in found.values() for row in rows)
-    handles = [*keys.values(), *marks.common_keys(intervals=intervals, hollow=hollow)]
-    if cited:
-        handles.append(marks.key("published: mean ± std", style.INK, "+"))
+    intervals = marks.has_intervals(row.cell for row in every)
+    hollow = any(row.cell.joint_latent and row.average("nll") for row in every)
+    handles = [*keys.entries(), *marks.common_keys(intervals=intervals, hollow=hollow)]
+    if any(map(_cited, every)):
+        handles.append(marks.key("published: mean ± std", style.MUTED, "+"))
     handles.append(Line2D([], [], color=style.MUTED, lw=0.7, alpha=0.6, label="same reconstruction"))
     layout.legend(figure, handles, notes=notes)
     return figure
 
 
-def _row(ax: Axes, row: Row, looks: Looks, keys: dict[str, Line2D], *, named: bool) -> bool:
-    """Draw one cell, ``named`` by its L; returns whether a published value was drawn."""
-    colour, marker = looks[row.key]
+def _ours(row: Row) -> tuple[Average, Average] | None:
+    """KL and NLL of our runs."""
+    kl, nll = row.average("kl"), row.average("nll")
+    return (kl, nll) if row.cell.num_samples and kl and nll else None
+
+
+def _cited(row: Row) -> tuple[Fact, Fact] | None:
+    """The published KL and NLL."""
+    kl, nll = row.fact("kl"), row.fact("nll")
+    return (kl, nll) if row.cell.num_samples and kl and nll else None
+
+
+def _language_model(ax: Axes, row: Row, look: Look, keys: marks.LineKeys) -> None:
+    """Draw a model without a latent variable as a line."""
+    nll, (colour, marker) = row.average("nll"), look
+    if not nll:
+        return
+    marks.level(ax, nll, colour)
+    ax.plot([0.0] * nll.n, nll.values, marker, ms=3.4, mfc=colour, mec="none", alpha=0.5, zorder=2.4)
+    marks.dot(ax, 0.0, nll.mean, colour, marker)
     name = series.legend_name(row.cell)
-    nll, kl = row.average("nll"), row.average("kl")
-    if not row.cell.num_samples:
-        if nll:
-            marks.level(ax, nll, colour)
-            ax.plot(
-                [0.0] * nll.n, nll.values, marker, ms=3.4, mfc=colour, mec="none", alpha=0.5, zorder=2.4
-            )
-            marks.dot(ax, 0.0, nll.mean, colour, marker)
-            keys[name] = marks.key(marks.level_name(f"{name} (no z)", nll), colour, marker, "-")
-        return False
-    x, y = row.fact("kl"), row.fact("nll")
-    if x and y:
+    keys.add(look, marks.key(marks.level_name(f"{name} (no z)", nll), colour, marker, "-"))
+
+
+def _row(
+    ax: Axes,
+    row: Row,
+    look: Look,
+    keys: marks.LineKeys,
+    names: series.SampleNames,
+    *,
+    cited: tuple[Fact, Fact] | None,
+) -> None:
+    """Draw one cell with a latent variable, and the published KL and NLL in ``cited``."""
+    (colour, marker), joint = look, row.cell.joint_latent
+    name = names.in_legend(row)
+    if cited:
+        kl, nll = cited
         # A number without a std would not be visible as error bars alone.
-        shape = "none" if x.std and y.std else "+"
-        ink = style.INK
-        ax.errorbar(x.mean, y.mean, y.std, x.std, fmt=shape, c=ink, ecolor=ink, elinewidth=0.9, zorder=2.6)
-    if nll and kl:
-        ax.plot(kl.values, nll.values, marker, ms=3.4, mfc=colour, mec="none", alpha=0.5, zorder=2.4)
-        marks.bar(ax, kl.mean, nll.mean, nll, colour, "y")
-        marks.bar(ax, kl.mean, nll.mean, kl, colour, "x", from_zero=True)
-        marks.dot(ax, kl.mean, nll.mean, colour, marker, hollow=row.cell.joint_latent)
-        if named:
-            layout.label(ax, f"L={row.cell.num_samples}", (kl.mean, nll.mean), colour)
-        keys[name] = marks.key(name, colour, marker, hollow=row.cell.joint_latent)
-    return bool(x and y)
+        shape = "none" if kl.std and nll.std else "+"
+        ax.errorbar(
+            kl.mean,
+            nll.mean,
+            nll.std,
+            kl.std,
+            fmt=shape,
+            c=colour,
+            ecolor=colour,
+            elinewidth=0.9,
+            zorder=2.6,
+        )
+        # A cross cannot be hollow.
+        if text := names.beside(row) + NOT_A_BOUND * joint:
+            layout.label(ax, text, (kl.mean, nll.mean), colour)
+        keys.add_published(look, marks.key(f"{name}: published", colour, "+"))
+    if ours := _ours(row):
+        use, loss = ours
+        ax.plot(use.values, loss.values, marker, ms=3.4, mfc=colour, mec="none", alpha=0.5, zorder=2.4)
+        marks.bar(ax, use.mean, loss.mean, loss, colour, "y")
+        marks.bar(ax, use.mean, loss.mean, use, colour, "x", from_zero=True)
+        marks.dot(ax, use.mean, loss.mean, colour, marker, hollow=joint)
+        if text := names.beside(row):
+            layout.label(ax, text, (use.mean, loss.mean), colour)
+        keys.add(look, marks.key(name, colour, marker, hollow=joint))
 
 
 def _diagonals(ax: Axes) -> None:

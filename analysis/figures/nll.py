@@ -23,7 +23,7 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
         band = any(fact.std for fact in facts)
         text += ", and the published mean"
         text += " with a band of one published standard deviation" if band else ""
-    note = " ‡: not a bound; see the first figure." if any(NOT_A_BOUND in row.label for row in rows) else ""
+    note = f" {series.UNCOUNTED}." if any(NOT_A_BOUND in row.label for row in rows) else ""
     return f"{text}.{note}"
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from analysis.figures import series
 from analysis.figures.elements import layout, marks, style
-from analysis.figures.elements.style import Look, Looks
+from analysis.figures.elements.style import Looks
 from analysis.figures.series import Row
 from analysis.published.catalogue import display_name
 from analysis.published.facts import Fact
@@ -53,10 +52,11 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     if not any(row.average("ppl") for rows in found.values() for row in rows):
         return None
     figure, axes = layout.panels(len(found), 3.1)
-    looks, legend = series.looks(cells, dataset), _Legend()
+    looks, keys = series.looks(cells, dataset), marks.LineKeys()
+    cited: list[Fact] = []
     every = [row for rows in found.values() for row in rows]
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
-        _panel(ax, rows, looks, legend, modes=bool(series.convention(every)))
+        cited += _panel(ax, rows, looks, keys, modes=bool(series.convention(every)))
         ax.set_title(setting)
         ax.set_xlabel("samples per sentence, L")
     notes += marks.cut_at_zero("y", axes[0], ([r.average("ppl") for r in rows] for rows in found.values()))
@@ -66,10 +66,10 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     drawn = [row for rows in found.values() for row in rows if row.average("ppl")]
     common = marks.common_keys(
         intervals=marks.has_intervals(row.cell for row in drawn),
-        cited=legend.cited,
+        cited=cited,
         hollow=any(row.cell.joint_latent for row in drawn),
     )
-    layout.legend(figure, [*legend.keys(), *common], notes=notes)
+    layout.legend(figure, [*keys.entries(), *common], notes=notes)
     return figure
 
 
@@ -88,16 +88,7 @@ class _Mark:
 
 def _marks(rows: Sequence[Row]) -> tuple[list[int], list[_Mark]]:
     """Every L of a panel, and its marks: those of one L are side by side, so that none hides another."""
-    cited: set[tuple[str, int]] = set()
-    numbers = []
-    for row in rows:
-        # Variants share their published value: draw it once.
-        place = row.cell.system, row.cell.num_samples
-        fact = None if place in cited else row.fact("ppl")
-        if fact:
-            cited.add(place)
-        if fact or row.average("ppl"):
-            numbers.append((row, fact))
+    numbers = [(row, fact) for row, fact in series.with_facts(rows, "ppl") if fact or row.average("ppl")]
     counts = series.samples([row for row, _ in numbers])
     found = []
     for column, L in enumerate(counts):
@@ -109,25 +100,8 @@ def _marks(rows: Sequence[Row]) -> tuple[list[int], list[_Mark]]:
     return counts, found
 
 
-@dataclass
-class _Legend:
-    ours: dict[str, Line2D] = field(default_factory=dict)
-    published: dict[Look, Line2D] = field(default_factory=dict)
-    named: set[Look] = field(default_factory=set)
-    """The looks of the entries in ``ours``."""
-    cited: list[Fact] = field(default_factory=list)
-    """The published values drawn."""
-
-    def keys(self) -> list[Line2D]:
-        """An entry for each colour that is drawn: of published values only if no mark of ours has it."""
-        return [
-            *self.ours.values(),
-            *(entry for look, entry in self.published.items() if look not in self.named),
-        ]
-
-
-def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, legend: _Legend, *, modes: bool) -> None:
-    """Draw a panel and add its entries to the legend."""
+def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, keys: marks.LineKeys, *, modes: bool) -> list[Fact]:
+    """Draw a panel, add its entries to the legend, and return the published values drawn."""
     counts, shown = _marks(rows)
     variants: Counter[str] = Counter()
     for system, variant in series.lines(rows):
@@ -147,15 +121,14 @@ def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, legend: _Legend, *, mode
                 marks.mean(ax, mark.at, mark.ours, colour, marker, "y", hollow=hollow, from_zero=True)
             if mark.fact:
                 marks.published(ax, mark.at, mark.fact, colour, "y", 0.45 * mark.step)
-                legend.cited.append(mark.fact)
         # The mode matters beside one that gives no bound; elsewhere the name of the system says enough.
         cell = members[0].row.cell
         averaged = _AVERAGED.get(cell.averaging, "no z") if modes else ""
         label = ", ".join(filter(None, (display_name(system), averaged, cell.variant_name)))
         if means:
             hollow = all(mark.row.cell.joint_latent for mark in members if mark.ours)
-            legend.ours[label] = marks.key(label, colour, marker, dashes, hollow=hollow)
-            legend.named.add(look)
+            keys.add(look, marks.key(label, colour, marker, dashes, hollow=hollow))
         else:
-            legend.published[look] = marks.published_key(f"{label}: published", colour)
+            keys.add_published(look, marks.published_key(f"{label}: published", colour))
     marks.name_columns(ax, [str(L) if L else "no z" for L in counts])
+    return [mark.fact for mark in shown if mark.fact]

@@ -18,7 +18,7 @@ from analysis.stats.valid_bounds import JOINT_ELBO, conventions, tightest
 from analysis.tables.bounds import published_nll, with_published_cells
 from analysis.tables.elements.importance_weights import weight_values
 from analysis.tables.elements.shown_variants import MOST_VARIANTS, shown_variants, variant_key
-from analysis.tables.elements.table import SETTINGS, cell_label
+from analysis.tables.elements.table import NOT_A_BOUND, SETTINGS, cell_label, name_label
 from lvae_core.messages import numbered
 from lvae_core.run_folder.estimates import ESTIMATES
 
@@ -78,6 +78,9 @@ def fitting(cells: Sequence[Cell], dataset: str) -> tuple[list[Cell], str]:
     chosen = f" Of the variants of each row, only the {variants} with the lowest {by} are shown."
     return fits, chosen + sentence
 
+
+UNCOUNTED = f"{NOT_A_BOUND}: not a bound, because it counts one KL for L samples"
+"""Explains NOT_A_BOUND in a caption."""
 
 NLLS = tuple(name for name in ESTIMATES if name.startswith("nll"))
 
@@ -209,6 +212,19 @@ def rows(cells: Sequence[Cell], dataset: str, setting: str) -> list[Row]:
     return [Row(cell, cell_label(cell, "\n{}", marked=True)) for cell in chosen]
 
 
+def with_facts(chosen: Iterable[Row], metric: str) -> list[tuple[Row, Fact | None]]:
+    """The rows of a setting with their published numbers: variants share one, which the first has."""
+    found: list[tuple[Row, Fact | None]] = []
+    cited: set[tuple[str, int]] = set()
+    for row in chosen:
+        place = row.cell.system, row.cell.num_samples
+        fact = None if place in cited else row.fact(metric)
+        if fact:
+            cited.add(place)
+        found.append((row, fact))
+    return found
+
+
 def drawn_rows(cells: Sequence[Cell], dataset: str) -> list[Row]:
     """The rows of all settings with a finished run."""
     return [row for setting in settings_of(cells) for row in rows(cells, dataset, setting)]
@@ -228,9 +244,34 @@ def lines(chosen: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     return found
 
 
-def legend_name(cell: Cell) -> str:
+def legend_name(cell: Cell, *, with_samples: bool = False) -> str:
     """The name of a cell's system and variant, which a legend gives a colour and a marker."""
-    return display_name(cell.system) + (f", {cell.variant_name}" if cell.variant_name else "")
+    name = name_label(display_name(cell.system), cell.num_samples if with_samples else 0)
+    return name + (f", {cell.variant_name}" if cell.variant_name else "")
+
+
+class SampleNames:
+    """Where a figure without an axis of L says which L its marks have.
+
+    A line that has several has one beside each mark. If it has only one, its entry in the legend names it,
+    unless all lines have the same.
+    """
+
+    def __init__(self, drawn: Iterable[Row]) -> None:
+        """Compare the rows that a figure draws."""
+        self._counts: dict[tuple[str, str], set[int]] = {}
+        for row in drawn:
+            if row.cell.num_samples:
+                self._counts.setdefault(row.key, set()).add(row.cell.num_samples)
+        self._differ = len(set().union(*self._counts.values())) > 1
+
+    def beside(self, row: Row) -> str:
+        """The text beside a mark; "" if the legend says enough."""
+        return f"L={row.cell.num_samples}" if len(self._counts.get(row.key, ())) > 1 else ""
+
+    def in_legend(self, row: Row) -> str:
+        """The name of a row's line in the legend."""
+        return legend_name(row.cell, with_samples=self._differ and not self.beside(row))
 
 
 def looks(cells: Sequence[Cell], dataset: str) -> style.Looks:

@@ -54,11 +54,28 @@ _MARGIN = 0.12
 
 _MOST_NOTE_LINES = 8
 
-# Where a label may stand, in points from its point: the nearest first.
-_PLACES: tuple[tuple[float, float, str, str], ...] = tuple(
+_NEAR = (6, 14)
+"""Distances, in points, at which a label is seen to name the nearest point; from further away a line leads
+to its point."""
+
+_FAR = (26, 40, 55, 70, 90, 110, 140, 170)
+
+_Place = tuple[float, float, str, str]
+"""Of a label: x and y in points from its point, and its alignment there."""
+
+# The nearest first.
+_PLACES: tuple[_Place, ...] = tuple(
     (sign * distance, up * distance * 0.8, "left" if sign > 0 else "right", "bottom" if up > 0 else "top")
-    for distance in (6, 14, 26)
+    for distance in _NEAR
     for sign, up in ((1, 1), (-1, 1), (1, -1), (-1, -1))
+)
+_FAR_PLACES: tuple[_Place, ...] = tuple(
+    (sign * distance, up * distance, "left" if sign > 0 else "right", "bottom" if up > 0 else "top")
+    for distance in _FAR
+    for sign, up in (
+        *((1, 0.8), (-1, 0.8), (1, -0.8), (-1, -0.8)),
+        *((0.3, 1), (-0.3, 1), (0.3, -1), (-0.3, -1), (1, 0.2), (-1, 0.2), (1, -0.2), (-1, -0.2)),
+    )
 )
 
 
@@ -67,7 +84,10 @@ _APART = 2.0
 
 
 class Label(Annotation):
-    """The name of a point, which :func:`settle` moves, or hides, so that it overlaps no other text."""
+    """The name of a point, which :func:`settle` moves so that it overlaps no other text."""
+
+    leader: str = MUTED
+    """Colour of the line to its point, if it is far away."""
 
 
 @functools.cache
@@ -216,18 +236,26 @@ def _grow(figure: Figure, inches: float) -> None:
     figure.set_figheight(figure.get_figheight() + inches)
 
 
-def halo() -> list[Any]:
-    """A white outline for text that lies on lines."""
-    return [withStroke(linewidth=2.5, foreground=PAPER)]
+def halo(width: float = 2.5) -> list[Any]:
+    """A white outline, in points, for text that lies on lines."""
+    return [withStroke(linewidth=width, foreground=PAPER)]
 
 
 def label(ax: Axes, text: str, at: tuple[float, float], colour: str, **look: Any) -> None:
-    """Name a point; :func:`settle` finds the place beside it."""
+    """Name a point of a colour; :func:`settle` finds the place beside it.
+
+    The text is in ink: it is small, and many of the colours of marks are too pale for text.
+    """
     look = {"fontsize": 7.5, "zorder": 4, "annotation_clip": True, **look}
-    named = Label(text, at, (6, 5), textcoords="offset points", color=colour, path_effects=halo(), **look)
+    named = Label(text, at, (6, 5), textcoords="offset points", color=INK, path_effects=halo(), **look)
+    named.leader = colour
     # Labels stay within their panel and do not make it smaller.
     named.set_in_layout(False)
     ax.add_artist(named)
+
+
+_BESIDE_MARK = 5
+"""Points from the middle of a mark to its sign."""
 
 
 class Sign(Annotation):
@@ -235,15 +263,15 @@ class Sign(Annotation):
 
 
 def sign(ax: Axes, text: str, at: tuple[float, float]) -> None:
-    """Put a sign beside the mark at a point."""
+    """Put a sign above the mark at a point, or below it at the upper end of the panel."""
     placed = Sign(
         text,
         at,
-        (-5, 2),
+        (0, _BESIDE_MARK),
         textcoords="offset points",
         color=INK,
-        path_effects=halo(),
-        ha="right",
+        path_effects=halo(1.5),
+        ha="center",
         va="bottom",
         fontsize=9,
         fontweight="bold",
@@ -255,7 +283,10 @@ def sign(ax: Axes, text: str, at: tuple[float, float]) -> None:
 
 
 def settle(figure: Figure) -> None:
-    """Compute the layout once and for all; then leave out, or move, texts that would overlap others."""
+    """Compute the layout once and for all; then move labels that would overlap others.
+
+    Of the labels of an axis, some are left out if there are too many; those of points are all kept.
+    """
     engine = figure.get_layout_engine()
     # Leaving out the ticks of one axis gives room to the panels, which may have new ticks then.
     for _ in range(3):
@@ -267,8 +298,13 @@ def settle(figure: Figure) -> None:
     # Without any engine: even for one that does nothing, matplotlib draws a figure twice to save it.
     with rc_context({"figure.constrained_layout.use": False}):
         figure.set_layout_engine(None)
-    signs = [child for ax in figure.axes for child in ax.get_children() if isinstance(child, Sign)]
-    taken = [Bbox(sign.get_window_extent()) for sign in signs]
+    taken: list[Bbox] = []
+    for ax in figure.axes:
+        for placed in (child for child in ax.get_children() if isinstance(child, Sign)):
+            if placed.get_window_extent().y1 > ax.get_window_extent().y1:
+                placed.xyann = (0, -_BESIDE_MARK)
+                placed.set_verticalalignment("top")
+            taken.append(Bbox(placed.get_window_extent()))
     for ax in figure.axes:
         named = [child for child in ax.get_children() if isinstance(child, Label)]
         points = [tuple(map(float, ax.transData.transform(label.xy))) for label in named]
@@ -320,20 +356,55 @@ def _place(
     points: Sequence[tuple[float, ...]],
     taken: list[Bbox],
 ) -> None:
+    """Put a label where it overlaps no other, or else where it overlaps the others least."""
     panel = ax.get_window_extent()
-    for x, y, horizontal, vertical in _PLACES:
-        named.xyann = (x, y)
-        named.set(ha=horizontal, va=vertical)
-        box = named.get_window_extent()
-        inside = panel.x0 <= box.x0 and box.x1 <= panel.x1 and panel.y0 <= box.y0 and box.y1 <= panel.y1
+    least: tuple[float, _Place] | None = None
+    for place in (*_PLACES, *_FAR_PLACES):
+        box = _box_at(named, place)
+        if not (panel.x0 <= box.x0 and box.x1 <= panel.x1 and panel.y0 <= box.y0 and box.y1 <= panel.y1):
+            continue
         # A label that is nearer to another point would be read as the name of that one.
         own = _distance(box, point) + 0.5
-        nearest = all(_distance(box, other) >= own for other in points if _far(point, other))
-        if inside and nearest and not any(box.overlaps(other) for other in taken):
-            taken.append(box)
-            return
-    # No text is better than one that nobody can read.
-    named.set_visible(False)
+        if place in _PLACES and any(_distance(box, other) < own for other in points if _far(point, other)):
+            continue
+        overlap = sum(_overlap(box, other) for other in taken)
+        if least is None or overlap < least[0]:
+            least = overlap, place
+        if not overlap:
+            break
+    place = least[1] if least else _PLACES[0]
+    taken.append(_box_at(named, place))
+    if place in _FAR_PLACES:
+        _lead(ax, named)
+
+
+def _box_at(named: Label, place: _Place) -> Bbox:
+    """Move a label; returns the box of its text."""
+    x, y, horizontal, vertical = place
+    named.xyann = (x, y)
+    named.set(ha=horizontal, va=vertical)
+    return Bbox(named.get_window_extent())
+
+
+def _lead(ax: Axes, named: Label) -> None:
+    """Draw a line from a label to its point."""
+    look = {"arrowstyle": "-", "color": named.leader, "lw": 0.7, "shrinkA": 0, "shrinkB": 3}
+    line = ax.annotate(
+        "",
+        named.xy,
+        named.xyann,
+        textcoords="offset points",
+        arrowprops=look,
+        annotation_clip=True,
+        zorder=3.5,
+    )
+    line.set_in_layout(False)
+
+
+def _overlap(box: Bbox, other: Bbox) -> float:
+    """The area that two boxes share."""
+    shared = Bbox.intersection(box, other)
+    return float(shared.width * shared.height) if shared else 0.0
 
 
 def _distance(box: Bbox, point: tuple[float, ...]) -> float:

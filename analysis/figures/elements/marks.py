@@ -13,7 +13,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
 
 from analysis.figures.elements import layout
-from analysis.figures.elements.style import FAMILY, GRID, INK, MUTED, PAPER
+from analysis.figures.elements.style import FAMILY, GRID, INK, MUTED, PAPER, Look
 from analysis.published.facts import Derived, Fact
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell
@@ -226,6 +226,30 @@ def key(
         ms=size,
         label=label,
     )
+
+
+class LineKeys:
+    """The legend entries of the lines of a figure, of which one names each colour and marker."""
+
+    def __init__(self) -> None:
+        """Begin without entries."""
+        self._ours: dict[str, Line2D] = {}
+        self._named: set[Look] = set()
+        self._published: dict[Look, Line2D] = {}
+
+    def add(self, look: Look, entry: Line2D) -> None:
+        """Name a line of our runs."""
+        self._ours[str(entry.get_label())] = entry
+        self._named.add(look)
+
+    def add_published(self, look: Look, entry: Line2D) -> None:
+        """Name published values, which need no entry if a line of ours has their look."""
+        self._published[look] = entry
+
+    def entries(self) -> list[Line2D]:
+        """The entries, ours first."""
+        others = (entry for look, entry in self._published.items() if look not in self._named)
+        return [*self._ours.values(), *others]
 
 
 def _glyph(text: str) -> Path:

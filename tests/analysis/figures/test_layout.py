@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 
 from analysis.figures import axes, bounds, cost, curves, differences, kl, latent, nll, parallel, ppl, trials
 from analysis.figures.elements import layout, style
@@ -421,21 +421,40 @@ def test_captions_and_legends_speak_only_of_what_is_drawn() -> None:
     assert "thick line" not in bounds.caption(published, "ptb")
 
 
-def test_a_label_stands_beside_its_own_point() -> None:
-    with style.style():
-        figure, ((ax,),) = layout.panels(1, 2.0)
-        points = [(0.5, 0.5), (0.53, 0.55), (0.47, 0.45), (0.56, 0.5)]
-        for number, point in enumerate(points):
-            layout.label(ax, f"L={number}", point, "k")
-        layout.settle(figure)
-    at = ax.transData.transform(points)
+def labelled(points: list[tuple[float, float]]) -> tuple[Figure, list[layout.Label], list[Annotation]]:
+    """A figure with a label for each point, and lines that lead from labels to points."""
+    figure, ((ax,),) = layout.panels(1, 2.0)
+    for number, point in enumerate(points):
+        layout.label(ax, f"L={number}", point, "k")
+    layout.settle(figure)
     labels = [child for child in ax.get_children() if isinstance(child, layout.Label)]
-    shown = [(number, label) for number, label in enumerate(labels) if label.get_visible()]
-    assert len(shown) > 1
-    for number, label in shown:
+    return figure, labels, [child for child in ax.texts if child.arrow_patch]
+
+
+def test_a_label_stands_beside_its_own_point_or_a_line_leads_there() -> None:
+    points = [(0.5, 0.5), (0.53, 0.55), (0.47, 0.45), (0.56, 0.5)]
+    with style.style():
+        figure, labels, leaders = labelled(points)
+    at = figure.axes[0].transData.transform(points)
+    led = {leader.xy for leader in leaders}
+    beside = [(number, label) for number, label in enumerate(labels) if label.xy not in led]
+    assert len(beside) > 1
+    for number, label in beside:
         box = label.get_window_extent()
         nearest = np.clip(at, box.min, box.max)
         assert np.argmin(np.linalg.norm(at - nearest, axis=1)) == number
+
+
+def test_no_label_is_dropped_in_a_crowd() -> None:
+    crowd = 30
+    points = [(0.5 + 0.01 * math.cos(k), 0.5 + 0.01 * math.sin(k)) for k in range(crowd)]
+    with style.style():
+        _, labels, leaders = labelled(points)
+    assert [label.get_text() for label in labels if label.get_visible()] == [f"L={k}" for k in range(crowd)]
+    assert len(leaders) > crowd / 2
+    boxes = [label.get_window_extent() for label in labels]
+    overlaps = [pair for pair in itertools.combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+    assert overlaps == []
 
 
 def test_the_axis_of_the_kl_follows_the_data() -> None:
