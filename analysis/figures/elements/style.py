@@ -13,23 +13,24 @@ from analysis.stats.cells import SYSTEM_ORDER
 INK, MUTED, GRID, PAPER = "#1c1c1f", "#6d6d72", "#e4e4e8", "#fefefe"
 BLUE, VERMILION = "#0072b2", "#d55e00"
 
-# Okabe and Ito's colours, with a darker yellow that is visible on white, then others for further systems.
-# Each has another marker.
+# Colours of Okabe and Ito, or near theirs, then others, each with another marker. The others make the
+# smallest distance of two colours in CIE Lab as large as a search found, as they are and as deuteranopes
+# see them, with a contrast of at least 3 with the paper. style.css has those for dark paper.
 _LOOKS = (
     ("#4a4a4d", "o"),
     (BLUE, "s"),
     (VERMILION, "D"),
     ("#009e73", "^"),
     ("#aa4499", "v"),
-    ("#a87900", "P"),
-    ("#56b4e9", "X"),
-    ("#8b5a2b", "h"),
-    ("#cc3344", "*"),
-    ("#117755", "<"),
-    ("#443399", ">"),
-    ("#b8860b", "p"),
-    ("#888800", "d"),
-    ("#7744aa", "H"),
+    ("#b58c45", "P"),
+    ("#40178a", "X"),
+    ("#257a05", "h"),
+    ("#ff5878", "*"),
+    ("#6a1c00", "<"),
+    ("#2c70eb", ">"),
+    ("#432355", "p"),
+    ("#00421a", "d"),
+    ("#709ba0", "H"),
 )
 
 COLOURS = (INK, MUTED, GRID, PAPER, *(colour for colour, _ in _LOOKS))
