@@ -55,6 +55,16 @@ def text_notes(cells: Sequence[Cell], dataset: str) -> list[str]:
     ]
 
 
+def split_notes(cells: Sequence[Cell], dataset: str) -> list[str]:
+    """Give the sizes of a dataset's one test text, by which an NLL becomes a PPL; several have a note."""
+    texts = [text for text in names_of_texts(cells, dataset) if text is not None]
+    if len(texts) != 1:
+        return []
+    (text,) = texts
+    words = "" if text.vocabulary is None else f", V = {text.vocabulary:,}"
+    return [f"test: {text.sentences:,} sentences, {text.tokens:,} tokens with </s>{words}"]
+
+
 def compared_vocabularies(cells: Sequence[Cell]) -> list[list[Cell]]:
     """The cells of one setting over one test text whose vocabularies differ, for each such text.
 

@@ -10,6 +10,7 @@ from analysis.published.catalogue import catalogue
 from analysis.published.facts import Fact
 from analysis.published.parse import METRICS
 from analysis.stats.cells import Cell
+from analysis.stats.text_groups import split_notes
 from analysis.tables.elements.csv_rows import Row, cell_row, published_row
 from analysis.tables.elements.importance_weights import reading_notes, weight_notes
 from analysis.tables.elements.shown_variants import unfinished_variants, variant_key
@@ -52,7 +53,7 @@ def table2(cells: Sequence[Cell], dataset: str) -> Table:
     present = {cell.setting for cell in cells if cell.dataset == dataset}
     present |= {fact.setting for fact in facts}
     number = facts[0].table if facts else "2"
-    return _compare(
+    table = _compare(
         f"{dataset_title(dataset)}: NLL (KL) in nats per sentence, and PPL",
         number,
         [Block(setting, dataset, setting) for setting in SETTINGS if setting in present],
@@ -61,6 +62,8 @@ def table2(cells: Sequence[Cell], dataset: str) -> Table:
         TextNames(cells),
         facts,
     )
+    split = split_notes(cells, dataset)
+    return dataclasses.replace(table, notes=(*split, *table.notes), marks=(*split, *table.marks))
 
 
 def table3(cells: Sequence[Cell], datasets: Sequence[str]) -> Table:

@@ -359,6 +359,21 @@ def test_published_numbers_without_a_formula_get_the_nearest_reading_and_no_verd
     assert words["LSTM-VAE L=1 IW"] == "reproduced"
 
 
+def test_the_first_table_of_a_dataset_gives_the_size_of_its_test_text(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run("lstm-lm", dataset="corp", result=over(9000))
+    table = table2(cells(tmp_path), "corp")
+    sizes = "test: 3,761 sentences, 82,430 tokens with </s>, V = 9,000"
+    assert table.notes[0] == sizes
+    assert sizes in table.marks
+    write_run("lstm-lm", dataset="old", data="e" * 64)
+    assert table2(cells(tmp_path), "old").notes[0] == "test: 3,761 sentences, 82,430 tokens with </s>"
+    # With several texts, the note that tells them apart gives the sizes of each.
+    write_run("lstm-lm", dataset="corp", max_vocabulary=100, result=over(100))
+    assert not [note for note in table2(cells(tmp_path), "corp").notes if note.startswith("test: ")]
+
+
 def test_the_readings_of_all_variants_are_in_one_note(tmp_path: Path, write_run: WriteRun) -> None:
     for size in (4, 8, 16):
         numbers = {"nll_elbo": 97.3, "nll_iw": 95.1, "nll_joint": 120.0}
