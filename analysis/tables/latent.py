@@ -54,13 +54,24 @@ def definitions(measures: Mapping[str, Estimate]) -> str:
     )
 
 
+_FEW_DIMENSIONS = 100
+"""Dimensions of unit vectors whose variances, 1 at most in all, can each be 0.01, the limit of AU."""
+
+
 def _directions(cells: Sequence[Cell]) -> list[str]:
-    systems = {cell.system for cell in cells if "au" in cell.averages} & SYSTEMS.keys()
-    if not any(recipe(system).posterior == "von_mises_fisher" for system in systems):
+    of_directions = [
+        cell
+        for cell in cells
+        if "au" in cell.averages
+        and cell.system in SYSTEMS
+        and recipe(cell.system).posterior == "von_mises_fisher"
+    ]
+    if not any(cell.training.get("latent_size", 0) > _FEW_DIMENSIONS for cell in of_directions):
         return []
     return [
-        "AU of posteriors over directions: their means lie within the unit sphere, so in more than 100 "
-        "dimensions no variance need exceed 0.01, and AU can be 0 without posterior collapse"
+        "AU of posteriors over directions: their means lie within the unit sphere, so in more than "
+        f"{_FEW_DIMENSIONS} dimensions no variance need exceed 0.01, and AU can be 0 without posterior "
+        "collapse"
     ]
 
 
