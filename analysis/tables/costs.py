@@ -59,8 +59,12 @@ def cost_table(cells: Sequence[Cell], dataset: str) -> Table:
     timed = _timed(cells, dataset)
     unit, per_hour = unit_of_table(cells, dataset)
     lines: list[Line] = []
+    digits = _decimals_of_totals([sum(c.hours.values) * per_hour for c in timed if c.hours])
     for heading, together in sections(timed, TextNames(cells)):
-        lines += [Line("heading", heading), *(_line(c, c.hours, per_hour) for c in together if c.hours)]
+        lines += [
+            Line("heading", heading),
+            *(_line(c, c.hours, per_hour, digits) for c in together if c.hours),
+        ]
     longest = max((cell.hours.mean for cell in timed if cell.hours), default=0.0)
     columns = (
         Column(f"{unit} per run", decimals=decimals_of(longest * per_hour)),
@@ -89,8 +93,20 @@ def scaled(average: Average, factor: float) -> Average:
     )
 
 
-def _line(cell: Cell, hours: Average, per_hour: int) -> Line:
+def _decimals_of_totals(totals: Sequence[float]) -> int:
+    """The decimals of a column: of the largest total at least three digits, one decimal of small ones."""
+    if not (largest := max(totals, default=0.0)):
+        return 1
+    least = int(min(totals) < _SMALL)
+    return min(3, max(least, 2 - math.floor(math.log10(largest))))
+
+
+_SMALL = 100
+"""Totals below this have a decimal."""
+
+
+def _line(cell: Cell, hours: Average, per_hour: int, digits: int) -> Line:
     best, time = tightest(cell), scaled(hours, per_hour)
     nll = cell.averages[best.nll] if best else None
-    total, n = amount_text(sum(time.values)), runs_text(cell.counts, time)
+    total, n = f"{sum(time.values):.{digits}f}", runs_text(cell.counts, time)
     return Line("ours", cell_label(cell), (time, total, n, nll))

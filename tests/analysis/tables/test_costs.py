@@ -34,7 +34,11 @@ def takes(seconds: float) -> dict[str, float]:
 
 @pytest.mark.parametrize(
     ("seconds", "seeds", "unit", "per_run", "total"),
-    [(1800.0, 10, "hours", 0.5, "5"), (1800.0, 3, "minutes", 30.0, "90"), (10.0, 3, "seconds", 10.0, "30")],
+    [
+        (1800.0, 10, "hours", 0.5, "5.00"),
+        (1800.0, 3, "minutes", 30.0, "90.0"),
+        (10.0, 3, "seconds", 10.0, "30.0"),
+    ],
 )
 def test_the_head_and_the_table_have_one_unit(
     tmp_path: Path,
@@ -52,7 +56,25 @@ def test_the_head_and_the_table_have_one_unit(
     (line,) = [line for line in table.lines if line.kind == "ours"]
     assert getattr(line.values[0], "mean", None) == pytest.approx(per_run)
     assert line.values[1] == total
-    assert head(tmp_path).startswith(f"cost: {total} device-{unit} in the {seeds} finished runs")
+    assert head(tmp_path).startswith(f"cost: {float(total):g} device-{unit} in the {seeds} finished runs")
+
+
+@pytest.mark.parametrize(
+    ("hours", "totals"),
+    [
+        ((26.0, 43.2, 16.4), ["26.0", "43.2", "16.4"]),
+        ((26.0, 1088.0), ["26.0", "1088.0"]),
+        ((150.0, 1088.0), ["150", "1088"]),
+        ((2.0, 4.125), ["2.00", "4.12"]),
+    ],
+)
+def test_totals_of_a_column_have_equal_decimals(
+    tmp_path: Path, write_run: WriteRun, hours: tuple[float, ...], totals: list[str]
+) -> None:
+    for L, amount in enumerate(hours, start=1):
+        write_run("lstm-vae", L, dataset="toy", result=takes(3600 * amount))
+    table = cost_table(cells(tmp_path), "toy")
+    assert [line.values[1] for line in table.lines if line.kind == "ours"] == totals
 
 
 def test_each_dataset_of_the_head_has_the_unit_of_its_table(tmp_path: Path, write_run: WriteRun) -> None:
