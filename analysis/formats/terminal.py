@@ -7,6 +7,7 @@ import functools
 import re
 import textwrap
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import rich.box
 import rich.table
@@ -19,7 +20,7 @@ from analysis.report.report import Report
 from analysis.report.two_studies import TwoStudies
 from analysis.stats.cells import Counts
 from analysis.tables.bound_examples import CAUTION
-from analysis.tables.elements.table import Column, Line, Table
+from analysis.tables.elements.table import Column, Line, Table, Value
 
 _MOST_NAMED = 10
 """The largest number of failed runs, or damaged files, that are printed; the files have them all."""
@@ -145,24 +146,56 @@ _STYLES = {"heading": "bold", "published": "dim", "ours": "", "difference": "cya
 def print_grid(console: Console, table: Table) -> None:
     """Print the columns and lines of a table; nothing is said by colour alone.
 
-    A table wider than the window is printed one group of columns after the other. If that does not help, it
-    keeps its width: a line that the terminal wraps can be read, a truncated number cannot.
+    A table wider than the window is set closer, and its words are broken into lines; one with groups of
+    columns is printed one group after the other. If that does not help, it keeps its width: a line that the
+    terminal wraps can be read, a truncated number cannot.
     """
     window = console.width
-    parts = [(drawn := _rich_table(table), width := _width(console, drawn))]
-    if width > window:
-        table = dataclasses.replace(table, lines=tuple(map(_with_name_apart, table.lines)))
-        parts = [(drawn := _rich_table(table), width := _width(console, drawn))]
-    if width > window:
-        groups = dict.fromkeys(column.group for column in table.columns)
-        by_group = [table.with_columns(functools.partial(_is_in, group)) for group in groups]
-        parts = [(part, _width(console, part)) for part in map(_rich_table, by_group)]
-    for number, (part, width) in enumerate(parts):
+    for number, part in enumerate(_parts(console, table, window)):
         if number:
             console.print()
-        console.width = max(window, width)
+        console.width = max(window, _width(console, part))
         console.print(part)
         console.width = window
+
+
+def _parts(console: Console, table: Table, window: int) -> list[rich.table.Table]:
+    """The table as it is if it fits the window, else in one or several parts that are narrower."""
+    apart = dataclasses.replace(table, lines=tuple(map(_with_name_apart, table.lines)))
+    for drawn in map(_rich_table, (table, apart)):
+        if _width(console, drawn) <= window:
+            return [drawn]
+    groups = dict.fromkeys(column.group for column in table.columns)
+    if len(groups) > 1:
+        return [_rich_table(apart.with_columns(functools.partial(_is_in, group))) for group in groups]
+    close = _rich_table(apart, apart=1)
+    excess = _width(console, close) - window
+    return [close if excess <= 0 else _rich_table(_with_words_broken(apart, excess), apart=1)]
+
+
+def _with_words_broken(table: Table, excess: int) -> Table:
+    """The table with its last column of words narrower by ``excess``, if no word is longer than that."""
+    place = max((place for place, column in enumerate(table.columns) if column.text), default=None)
+    if place is None:
+        return table
+
+    def is_words(value: Value, at: int) -> TypeGuard[str]:
+        return at == place and isinstance(value, str)
+
+    found = [v for line in table.lines for at, v in enumerate(line.values) if is_words(v, at)]
+    width = max(map(len, found), default=1) - excess
+    width = max([width, *(len(word) for words in found for word in words.split())])
+    lines = (
+        dataclasses.replace(
+            line,
+            values=tuple(
+                "\n".join(textwrap.wrap(value, width)) if is_words(value, at) else value
+                for at, value in enumerate(line.values)
+            ),
+        )
+        for line in table.lines
+    )
+    return dataclasses.replace(table, lines=tuple(lines))
 
 
 def _is_in(group: str, column: Column) -> bool:
@@ -173,12 +206,13 @@ def _width(console: Console, drawn: rich.table.Table) -> int:
     return Measurement.get(console, console.options.update(width=10_000), drawn).minimum
 
 
-def _rich_table(table: Table) -> rich.table.Table:
+def _rich_table(table: Table, apart: int = 2) -> rich.table.Table:
+    """The table as rich draws it, with its columns at least ``apart`` spaces apart."""
     drawn = rich.table.Table(
         box=rich.box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
-        padding=(0, 1, 0, 0),
+        padding=(0, apart - 1, 0, 0),
     )
     headings = ["", *_rich_headings(table)]
     grid = [[_break_label(line.label), *_narrow(line, table.columns)] for line in table.lines]
@@ -200,8 +234,10 @@ def _break_label(label: str) -> str:
 
 
 def _with_name_apart(line: Line) -> Line:
-    """Put the variant of a row that ends with it in parentheses on a separate line."""
+    """Put the variant of a row that ends with it, and what a heading names last, on a separate line."""
     indent = " " * (len(line.label) - len(line.label.lstrip()) + 2)
+    if line.kind == "heading":
+        return dataclasses.replace(line, label=f",\n{indent}".join(line.label.rsplit(", ", 1)))
     return dataclasses.replace(line, label=re.sub(r" (?=\(\w+=)", rf"\n{indent}", line.label))
 
 

@@ -158,6 +158,32 @@ def test_numbers_are_not_truncated_in_a_narrow_window() -> None:
         assert number in text
 
 
+def test_a_table_of_comparisons_is_made_to_fit_the_window() -> None:
+    columns = (
+        *(Column(name) for name in ("A", "B", "diff", "95%", "n", "flip p", "t p", "lower")),
+        Column("verdict", text=True),
+    )
+    numbers = ("1039.3", "1039.2", "+0.125", "[-0.125, +0.125]", "3", "<0.0001", "<0.0001", "3")
+    verdict = "undecided at any number of seeds: two bounds"
+    table = Table(
+        "T",
+        columns,
+        (
+            Line("heading", "standard, NLL (tightest bound)"),
+            Line("ours", "  LSTM-VAE-AIN+anneal L=1", (*numbers, verdict)),
+            Line("ours", "  LSTM-VAE-FB L=1", (*numbers, "better")),
+        ),
+        (),
+    )
+    text = drawn(table, 100)
+    assert max(map(len, text.splitlines())) <= 100
+    for part in (*numbers, *verdict.split(), "NLL (tightest bound)", "LSTM-VAE-AIN+anneal L=1"):
+        assert part in text
+    # Where there is room, nothing is broken.
+    assert verdict in drawn(table, 150)
+    assert "standard, NLL (tightest bound)" in drawn(table, 150)
+
+
 def test_csv_has_one_line_per_row_and_empty_fields_for_missing_numbers() -> None:
     row = {
         "table": "2a",
