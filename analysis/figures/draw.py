@@ -32,9 +32,11 @@ _OF_CELLS = {
     "cost": cost,
 }
 
+_CITING = ("bounds", "ppl", "nll", "kl")
+"""Kinds of figures that show published numbers, too."""
 
 _MISSING = {
-    "bounds": "no run and no published number of a decoder that reads several samples",
+    "bounds": "no finished run of a decoder that reads several samples",
     "axes": "no finished run has a bound",
     "ppl": "no finished run has a PPL",
     "nll": "no finished run has an NLL",
@@ -78,12 +80,19 @@ def draw_all(
     wanted = []
     for dataset in datasets:
         fitting, sentence = series.fitting(cells, dataset)
+        unshown = series.left_out_published(fitting, dataset)
         more = {"cost": (units.get(dataset),)}
         wanted += [
             _Wanted(
                 dataset,
                 kind,
-                functools.partial(_caption, module.caption, sentence, fitting, dataset),
+                functools.partial(
+                    _caption,
+                    module.caption,
+                    sentence + (unshown if kind in _CITING else ""),
+                    fitting,
+                    dataset,
+                ),
                 functools.partial(module.draw, fitting, dataset, *more.get(kind, ())),
             )
             for kind, module in _OF_CELLS.items()

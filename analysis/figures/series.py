@@ -19,7 +19,7 @@ from analysis.tables.bounds import published_nll, with_published_cells
 from analysis.tables.elements.importance_weights import weight_values
 from analysis.tables.elements.shown_variants import MOST_VARIANTS, shown_variants, variant_key
 from analysis.tables.elements.table import NOT_A_BOUND, SETTINGS, cell_label, name_label
-from lvae_core.messages import numbered
+from lvae_core.messages import listed, numbered
 from lvae_core.run_folder.estimates import ESTIMATES
 
 
@@ -201,15 +201,37 @@ def settings_of(cells: Sequence[Cell]) -> list[str]:
 def rows(cells: Sequence[Cell], dataset: str, setting: str) -> list[Row]:
     """The cells of a dataset and setting, and the published cells without a run, in the systems' order.
 
+    Published cells without a run are left out if there is no room for them.
+
     Raises:
         TooManyError: there are more than MOST_ROWS.
     """
     chosen = [c for c in with_published_cells(cells, dataset) if c.setting == setting]
     if len(chosen) > MOST_ROWS:
+        chosen = [c for c in chosen if c.counts.total]
+    if len(chosen) > MOST_ROWS:
         raise TooManyError(
             f"{len(chosen)} cells and variants in one setting, of which {MOST_ROWS} can be shown"
         )
     return [Row(cell, cell_label(cell, "\n{}", marked=True)) for cell in chosen]
+
+
+def left_out_published(cells: Sequence[Cell], dataset: str) -> str:
+    """A sentence on the settings whose published cells without a run :func:`rows` leaves out, if any."""
+    every = with_published_cells(cells, dataset)
+    settings = [
+        setting
+        for setting in settings_of(cells)
+        for of_setting in [[c for c in every if c.setting == setting]]
+        if len(of_setting) > MOST_ROWS and not all(c.counts.total for c in of_setting)
+    ]
+    if not settings:
+        return ""
+    plural = "s" if len(settings) > 1 else ""
+    return (
+        f" In the {listed(settings)} setting{plural}, published numbers without a run of ours are left out "
+        "for lack of room."
+    )
 
 
 def with_facts(chosen: Iterable[Row], metric: str) -> list[tuple[Row, Fact | None]]:
