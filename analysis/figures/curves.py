@@ -13,9 +13,11 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.figures import series
 from analysis.figures.elements import layout, marks, style
+from analysis.published.catalogue import display_name
 from analysis.stats.cells import Cell
 from analysis.stats.outliers import near_median
 from analysis.tables.elements.table import NOT_A_BOUND, dataset_title
+from lvae_core.messages import listed
 
 MOST_SEEDS = 50
 
@@ -46,6 +48,16 @@ def caption(
         text += " Dotted: the epoch in which KL annealing ends."
     if any(map(_drops, drawn)):
         text += " Triangles: the learning rate drops."
+    weighted = dict.fromkeys(
+        display_name(row.cell.system)
+        for row in chosen
+        if row.cell.objective == "importance_weighted" and row.cell.num_samples > 1
+    )
+    if weighted:
+        text += (
+            f" The perplexity of {listed(list(weighted))} is that of the importance-weighted bound of its "
+            "L samples, by which it is trained; the tables have its ELBO, and the bound of more draws."
+        )
     if any(NOT_A_BOUND in row.label for row in chosen):
         text += f" {series.UNCOUNTED}."
     return text

@@ -140,6 +140,8 @@ def choice(best: Best) -> str:
         by = "; chosen by this test number, as no validation perplexity is recorded"
     elif best.cell.joint_latent:
         by = "; chosen by its validation perplexity, which is not a bound: it counts one KL for L samples"
+    elif best.cell.objective == "importance_weighted" and best.cell.num_samples > 1:
+        by = "; chosen by its validation perplexity, that of the importance-weighted bound of its L samples"
     else:
         by = ""
     return f"{name}{unreliable}: {best.nll:.1f} nats{by}"

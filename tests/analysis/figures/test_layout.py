@@ -421,6 +421,17 @@ def test_captions_and_legends_speak_only_of_what_is_drawn() -> None:
     assert "thick line" not in bounds.caption(published, "ptb")
 
 
+def test_learning_curves_say_whose_perplexity_is_of_another_bound_than_in_the_tables() -> None:
+    cells = [
+        replace(cell, objective="importance_weighted") if cell.system == "lstm-iwae" else cell
+        for cell in cells_of(Shape(("standard",), ("lstm-vae", "lstm-iwae"), (5,), dataset="toy"))
+    ]
+    others = [cell for cell in cells if cell.system == "lstm-vae"]
+    said = "The perplexity of LSTM-IWAE is that of the importance-weighted bound of its L samples"
+    assert said in curves.caption(cells, curves_of(cells), {}, "toy", "standard")
+    assert "importance" not in curves.caption(others, curves_of(others), {}, "toy", "standard")
+
+
 def labelled(points: list[tuple[float, float]]) -> tuple[Figure, list[layout.Label], list[Annotation]]:
     """A figure with a label for each point, and lines that lead from labels to points."""
     figure, ((ax,),) = layout.panels(1, 2.0)
