@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
+from analysis.tables.elements.importance_weights import UNRELIABLE
 from analysis.tables.elements.shown_variants import variant_key
 from analysis.tables.elements.table import Column, Line, Table, cell_label, dataset_title, runs_text
 from analysis.tables.elements.text_sections import TextNames, sections
@@ -71,13 +72,16 @@ def cost_table(cells: Sequence[Cell], dataset: str) -> Table:
         Column(f"{unit} in total"),
         Column("n"),
         Column("tightest bound (test)"),
+        Column("which", text=True),
     )
     note = (
         f"{unit}: device time of training and evaluation, over all attempts of the finished runs; "
         "comparable only if the runs had the same kind of device and shared it with as many others"
     )
     key = variant_key(cells, dataset)
-    notes = (note, *key) if lines else ()
+    shown = [cell.averages[best.nll] for cell in timed if (best := tightest(cell))]
+    reliance = [UNRELIABLE] if any(nll.unreliable for nll in shown) else []
+    notes = (note, *reliance, *key) if lines else ()
     title = f"Cost, {dataset_title(dataset)}"
     return Table(title, columns, tuple(lines), notes, marks=notes, once=tuple(key))
 
@@ -109,4 +113,5 @@ def _line(cell: Cell, hours: Average, per_hour: int, digits: int) -> Line:
     best, time = tightest(cell), scaled(hours, per_hour)
     nll = cell.averages[best.nll] if best else None
     total, n = f"{sum(time.values):.{digits}f}", runs_text(cell.counts, time)
-    return Line("ours", cell_label(cell), (time, total, n, nll))
+    which = best and f"{best.name}{', unreliable' if nll and nll.unreliable else ''}"
+    return Line("ours", cell_label(cell), (time, total, n, nll, which))

@@ -130,7 +130,10 @@ def _cell_values(cell: Cell | None, metrics: Sequence[str], row: Facts, block: B
     if not cell.counts.done:
         return [cell.counts, *[None] * (len(metrics) - 1), runs_text(cell.counts)]
     averages = {m: cell.averages.get(cell.estimate(m)) for m in metrics if m not in RELIANCE}
-    reliance = dict(zip(RELIANCE, weight_values(averages.get(WEIGHTED)), strict=True))
+    weighted = averages.get(WEIGHTED)
+    reliance = dict(zip(RELIANCE, weight_values(weighted), strict=True))
+    if weighted and weighted.unreliable:
+        reliance["khat_above"] = f"{reliance['khat_above']}, unreliable"
     values = [reliance[m] if m in RELIANCE else averages[m] for m in metrics]
     return [*values, runs_text(cell.counts, *averages.values())]
 

@@ -12,6 +12,13 @@ from analysis.stats.valid_bounds import PUBLISHED_ELBO, Convention, conventions
 from analysis.tables.elements.table import Value, cell_label, dataset_title
 from analysis.tables.notes.capped import capped
 
+UNRELIABLE = (
+    "unreliable: the Pareto shape is above 0.7 in more than 5% of the sentences, so a few draws decide the "
+    "number; what is a bound is an upper bound in expectation only, and one run may lie far from its "
+    "expectation. More importance samples help: --set iw_samples=5000"
+)
+"""Explains the word beside a number."""
+
 
 def weight_values(nll: Average | None) -> list[Value]:
     """Effective sample size, and share of sentences whose weights have a heavy tail."""
@@ -39,11 +46,7 @@ def weight_notes(cells: Sequence[Cell], estimates: Container[str] | None = None)
             "sentences whose importance weights have a Pareto shape above 0.7"
         )
     if any(average.unreliable for average in weighted):
-        notes.append(
-            "unreliable: the Pareto shape is above 0.7 in more than 5% of the sentences, so a few draws "
-            "decide the number; what is a bound is an upper bound in expectation only, and one run may lie "
-            "far from its expectation. More importance samples help: --set iw_samples=5000"
-        )
+        notes.append(UNRELIABLE)
     if any(average.ess is not None and average.khat_above is None for average in weighted):
         notes.append(
             "no k>0.7: it needs more than 20 importance samples; without it nothing says how reliable a "

@@ -116,3 +116,21 @@ def test_costs_of_different_texts_stand_apart(tmp_path: Path, write_run: WriteRu
         "standard, text 2",
         "LSTM-LM, max_vocabulary=100",
     ]
+
+
+def test_a_bound_that_few_draws_decide_is_called_unreliable(tmp_path: Path, write_run: WriteRun) -> None:
+    for size, share in ((4, 0.4), (8, 0.05)):
+        draws = {"value": 95.0, "stderr": 0.1, "ess": 12.4, "khat_above": share}
+        estimates = {"nll_elbo": 97.0, "nll_iw": draws}
+        write_run("lstm-vae", dataset="toy", latent_size=size, estimates=estimates, result=takes(60.0))
+    write_run("lstm-lm", dataset="toy", result=takes(60.0))
+    table = cost_table(cells(tmp_path), "toy")
+    assert table.columns[-1].name == "which"
+    assert {line.label: line.values[-1] for line in table.lines if line.values} == {
+        "LSTM-LM": "exact",
+        "LSTM-VAE L=1, latent_size=4": "IW, unreliable",
+        "LSTM-VAE L=1, latent_size=8": "IW",
+    }
+    assert [note for note in table.marks if note.startswith("unreliable: ")]
+    reliable = [cell for cell in cells(tmp_path) if cell.variant_name != "latent_size=4"]
+    assert not [note for note in cost_table(reliable, "toy").notes if note.startswith("unreliable: ")]
