@@ -113,5 +113,5 @@ def _line(cell: Cell, hours: Average, per_hour: int, digits: int) -> Line:
     best, time = tightest(cell), scaled(hours, per_hour)
     nll = cell.averages[best.nll] if best else None
     total, n = f"{sum(time.values):.{digits}f}", runs_text(cell.counts, time)
-    which = best and f"{best.name}{', unreliable' if nll and nll.unreliable else ''}"
+    which = f"{best.name}{', unreliable' if nll and nll.unreliable else ''}" if best else None
     return Line("ours", cell_label(cell), (time, total, n, nll, which))
