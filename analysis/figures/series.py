@@ -273,7 +273,7 @@ def legend_name(cell: Cell, *, with_samples: bool = False) -> str:
 
 
 class SampleNames:
-    """Where a figure without an axis of L says which L its marks have.
+    """The places where a figure without an axis of L names the L of its marks.
 
     A line that has several has one beside each mark. If it has only one, its entry in the legend names it,
     unless all lines have the same.

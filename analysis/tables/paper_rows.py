@@ -17,7 +17,7 @@ Place = tuple[str, str, str]
 
 
 class Key(NamedTuple):
-    """What identifies a row."""
+    """The identity of a row."""
 
     source: str
     """Empty for a row of ours alone."""

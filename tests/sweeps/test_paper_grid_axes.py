@@ -116,7 +116,7 @@ def test_a_zip_replaces_what_the_preset_sets():
 def test_what_differs_is_printed_in_a_dry_run_and_before_the_start(monkeypatch, capsys):
     labels = []
 
-    def stop(options, folder, workload, out, label, declared_seeds):
+    def stop(options, workload, out, label, declared_seeds):
         labels.append([label(run.config) for run in workload.runs])
         raise KeyboardInterrupt
 

@@ -1,9 +1,14 @@
-"""A folder of version 6 keeps its name and fingerprint, and resumes to the numbers of an unbroken run."""
+"""A folder of version 6 keeps its name and fingerprint, and resumes to the numbers of an unbroken run.
+
+Another machine computed its first steps, so the numbers agree but for the order of sums. On one machine
+test_determinism.py holds them to the last bit.
+"""
 
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +26,7 @@ from .. import tiny
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "study_of_version_6"
 INTERRUPTED = "toy__lstm-vae-avg__inputless__L2__seed1__4b353037"
 FINISHED = "toy__lstm-vae__standard__L2__seed0__05200eb8"
+HASHES = {"metrics_sha256", "digest"}
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +55,24 @@ def numbers(folder: RunFolder) -> dict:
     return {key: value for key, value in result.items() if key != "fingerprint"}
 
 
-def test_an_interrupted_run_resumes_to_the_bits_of_an_uninterrupted_one(tmp_path, corpus):
+def agree(found: Any, expected: Any) -> bool:
+    """Whether values are equal, floats but for the order of sums; a hash of such numbers says nothing."""
+    if isinstance(expected, dict):
+        keys = expected.keys() - HASHES
+        return keys == found.keys() - HASHES and all(agree(found[k], expected[k]) for k in keys)
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(agree, found, expected))
+    return bool(
+        found == (pytest.approx(expected, rel=1e-5, abs=1e-7) if isinstance(expected, float) else expected)
+    )
+
+
+def test_an_interrupted_run_resumes_to_the_numbers_of_an_uninterrupted_one(tmp_path, corpus):
     config = config_of(INTERRUPTED)
     earlier, new = copy(INTERRUPTED, tmp_path), tiny.folder(tmp_path, "new")
     step = json.loads((tmp_path / INTERRUPTED / "provenance.json").read_text())["attempts"]
-    assert finish(config, corpus, earlier) == finish(config, corpus, new)
-    assert earlier.read_metrics() == new.read_metrics()
+    assert agree(finish(config, corpus, earlier), finish(config, corpus, new))
+    assert agree(earlier.read_metrics(), new.read_metrics())
     result = earlier.read_json("result.json") or {}
     assert result["fingerprint"].startswith("4b353037")
     attempts = (earlier.read_json("provenance.json") or {})["attempts"]
@@ -66,8 +84,8 @@ def test_other_fields_of_evaluation_apply_when_an_earlier_run_is_resumed(tmp_pat
     config = replace(config_of(INTERRUPTED), iw_samples=5)
     earlier, new = copy(INTERRUPTED, tmp_path), tiny.folder(tmp_path, "new")
     found = finish(config, corpus, earlier)
-    assert found == finish(config, corpus, new)
-    assert found != finish(config_of(INTERRUPTED), corpus, tiny.folder(tmp_path, "as-begun"))
+    assert agree(found, finish(config, corpus, new))
+    assert not agree(found, finish(config_of(INTERRUPTED), corpus, tiny.folder(tmp_path, "as-begun")))
 
 
 def test_an_evaluation_begun_with_other_fields_restarts(tmp_path, corpus):
