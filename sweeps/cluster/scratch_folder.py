@@ -137,8 +137,14 @@ def remove_abandoned(root: Path) -> None:
             if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
                 continue
             if (folder / _OWNER).is_file():  # locking would create it
+                owned = (folder / _OWNER).stat()
                 with _lock(folder / _OWNER):
-                    _clear(folder)
+                    if (folder / _OWNER).stat().st_ino != owned.st_ino:
+                        # Its launch removed it just before, and locking made both anew.
+                        (folder / _OWNER).unlink()
+                        folder.rmdir()
+                    else:
+                        _clear(folder)
             elif os.listdir(folder) == [_UNNAMED] and time.time() - status.st_mtime > _LONGEST_START:
                 with _lock(folder / _UNNAMED):
                     shutil.rmtree(folder)
