@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures import series
-from analysis.figures.elements import layout, marks, style
+from analysis.figures.elements import layout, marks, style, wrapping
 from analysis.figures.series import Row
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell
@@ -37,7 +37,7 @@ _TICKS, _LABEL = 8.5, 9.0
 """Sizes of text in points."""
 
 _HIGH = 1.4 / 72
-"""Height of a line of text in inches, in units of its size; a little more than layout.cut takes."""
+"""Height of a line of text in inches, in units of its size; a little more than wrapping.cut takes."""
 
 _BESIDE = 0.85
 """Inches beside a single panel, for its numbers and their label."""
@@ -60,10 +60,10 @@ class VariedAxis:
     def name(self, inches: float) -> str:
         """The fields as a label of a width: all of them if there is room, or else the first."""
         together = " (together)" if len(self.fields) > 1 else ""
-        text = layout.wrap(", ".join(self.fields) + together, inches, _LABEL)
+        text = wrapping.wrap(", ".join(self.fields) + together, inches, _LABEL)
         if together and text.count("\n") >= _MOST_LINES - 1:
             text = f"{self.fields[0]} and {len(self.fields) - 1} more{together}"
-        return layout.cut(text, inches, (_MOST_LINES - 1) * _LABEL * _HIGH, _LABEL)
+        return wrapping.cut(text, inches, (_MOST_LINES - 1) * _LABEL * _HIGH, _LABEL)
 
     def names(self, values: Sequence[Values], cells: Sequence[Cell], inches: float) -> list[str]:
         """A text for each of some values, as wide as its share of an axis of ``inches``.
@@ -78,10 +78,10 @@ class VariedAxis:
         if len(self.fields) > _MOST_FIELDS or (len(self.fields) > 1 and not _have_room(texts, share)):
             texts = self._letters(values, cells) or [value[0] for value in values]
         if _have_room(texts, share):
-            return [layout.wrap(text, share, _TICKS) for text in texts]
+            return [wrapping.wrap(text, share, _TICKS) for text in texts]
         if all(math.isfinite(numbers_first(text)[0]) for text in texts):
             return texts
-        return [layout.cut(text, share, _MOST_LINES * _TICKS * _HIGH, _TICKS) for text in texts]
+        return [wrapping.cut(text, share, _MOST_LINES * _TICKS * _HIGH, _TICKS) for text in texts]
 
     def _letters(self, values: Sequence[Values], cells: Sequence[Cell]) -> list[str]:
         """The short names of the variants that have the values; empty if a value has several or none."""
@@ -131,8 +131,8 @@ class _Legend:
 def _have_room(texts: Sequence[str], inches: float) -> bool:
     """Whether each text wraps to few lines of ``inches`` without a break within a word."""
     return all(
-        layout.wrap(text, inches, _TICKS).count("\n") < _MOST_LINES
-        and all(layout.width(word, _TICKS) <= inches for word in text.split())
+        wrapping.wrap(text, inches, _TICKS).count("\n") < _MOST_LINES
+        and all(wrapping.width(word, _TICKS) <= inches for word in text.split())
         for text in texts
     )
 

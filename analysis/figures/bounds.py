@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from analysis.figures import series
 from analysis.figures.bound_curves import CURVES, averages_of, joint_lines, start_of, weighted_estimates
-from analysis.figures.elements import layout, marks, style
+from analysis.figures.elements import layout, marks, naming, style
 from analysis.figures.elements.style import Looks
 from analysis.figures.series import Row
 from analysis.published.catalogue import display_name
@@ -277,7 +277,7 @@ def _cite_and_measure(ax: Axes, row: Row, place: float, colour: str, legend: _Le
     ends = averages["nll_elbo"].mean, averages["nll_joint"].mean
     arrow = {"arrowstyle": "<->", "color": colour, "lw": 0.9, "shrinkA": 5, "shrinkB": 5}
     ax.annotate("", (place, ends[0]), (place, ends[1]), arrowprops=arrow)
-    layout.label(
+    naming.label(
         ax,
         f"{value:.1f} nats apart",
         (place, ends[1]),

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures import series
-from analysis.figures.elements import layout, marks, style
+from analysis.figures.elements import layout, marks, naming, style
 from analysis.figures.elements.style import Looks
 from analysis.figures.series import Row
 from analysis.stats.cells import Cell
@@ -98,8 +98,8 @@ def _row(ax: Axes, row: Row, looks: Looks, keys: dict[str, Line2D], names: serie
     marks.bar(ax, hours.mean, nll.mean, hours, colour, "x", from_zero=True)
     ax.plot(hours.mean, nll.mean, marker, ms=6.5, mfc=colour, mec=style.PAPER, mew=0.6, zorder=3.2)
     if nll.unreliable:
-        layout.sign(ax, marks.UNRELIABLE, (hours.mean, nll.mean))
+        naming.sign(ax, marks.UNRELIABLE, (hours.mean, nll.mean))
     if text := names.beside(row):
-        layout.label(ax, text, (hours.mean, nll.mean), colour)
+        naming.label(ax, text, (hours.mean, nll.mean), colour)
     name = names.in_legend(row)
     keys[name] = marks.key(name, colour, marker)

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from analysis.figures import series
-from analysis.figures.elements import layout, marks, style
+from analysis.figures.elements import layout, marks, style, wrapping
 from analysis.published.catalogue import display_name
 from analysis.stats.cells import Cell
 from analysis.stats.outliers import near_median
@@ -97,7 +97,7 @@ def draw(
                 _run(across, curves[run], colour)
                 drawn.append(curves[run])
         name = row.label.replace(" L=", "\nL = ")
-        across[0].set_title(layout.wrap(name, 1.25, 8.5, "bold"), fontsize=8.5)
+        across[0].set_title(wrapping.wrap(name, 1.25, 8.5, "bold"), fontsize=8.5)
         across[-1].set_xlabel("epoch")
         across[-1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
         if latent and not row.cell.num_samples:

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures import axes, bounds, cost, curves, differences, kl, latent, nll, ppl, series
-from analysis.figures.elements import layout, style
+from analysis.figures.elements import finish, style
 from analysis.figures.pictures import Picture, Pictures
 from analysis.figures.series import TooManyError, settings_of
 from analysis.stats.cells import Cell
@@ -156,7 +156,7 @@ def _draw(wanted: Sequence[_Wanted], advance: Advance | None) -> Pictures:
             if figure is not None:
                 name = f"{item.dataset}-{item.kind}"
                 title = figure.get_suptitle().replace("\n", " ")
-                drawn.append(Picture(name, item.dataset, kind, title, item.caption(), *layout.save(figure)))
+                drawn.append(Picture(name, item.dataset, kind, title, item.caption(), *finish.save(figure)))
             else:
                 left_out.append(f"{dataset_title(item.dataset)}, {item.kind}: {reason}")
         if advance:

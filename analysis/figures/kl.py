@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures import series
-from analysis.figures.elements import layout, marks, style
+from analysis.figures.elements import layout, marks, naming, style
 from analysis.figures.elements.style import Look
 from analysis.figures.series import Row
 from analysis.published.facts import Fact
@@ -124,7 +124,7 @@ def _row(
         )
         # A cross cannot be hollow.
         if text := names.beside(row) + NOT_A_BOUND * joint:
-            layout.label(ax, text, (kl.mean, nll.mean), colour)
+            naming.label(ax, text, (kl.mean, nll.mean), colour)
         keys.add_published(look, marks.key(f"{name}: published", colour, "+"))
     if ours := _ours(row):
         use, loss = ours
@@ -133,7 +133,7 @@ def _row(
         marks.bar(ax, use.mean, loss.mean, use, colour, "x", from_zero=True)
         marks.dot(ax, use.mean, loss.mean, colour, marker, hollow=joint)
         if text := names.beside(row):
-            layout.label(ax, text, (use.mean, loss.mean), colour)
+            naming.label(ax, text, (use.mean, loss.mean), colour)
         keys.add(look, marks.key(name, colour, marker, hollow=joint))
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures.elements import layout, style
+from analysis.figures.elements import layout, naming, style, wrapping
 from analysis.figures.trials import SCORE, Field, Point, cut
 from lvae_core.run_folder.search_record import BEST_SHARE
 
@@ -101,7 +101,7 @@ def _scale(ax: Axes, place: int, field: Field, points: Sequence[Point], room: fl
     if field.choices:
         last = len(field.choices) - 1
         height = _HEIGHT / max(1, last) / 2
-        texts = [layout.cut(text, room, height, _SIZE) for text in field.choices]
+        texts = [wrapping.cut(text, room, height, _SIZE) for text in field.choices]
         _label(ax, place, [(k / last if last else 0.5, text) for k, text in enumerate(texts)])
         return
     low, high = _ends(field, points)
@@ -125,5 +125,5 @@ def _label(ax: Axes, place: int, ticks: Sequence[tuple[float, str]]) -> None:
             fontsize=_SIZE,
             va=inwards.get(height, "center"),
             zorder=4,
-            path_effects=layout.halo(),
+            path_effects=naming.halo(),
         )

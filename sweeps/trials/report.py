@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from analysis.figures import parallel, trials
-from analysis.figures.elements import layout, style
+from analysis.figures.elements import finish, style
 from analysis.formats.files import write_files
 from lvae_core.errors import reason
 from lvae_core.run_folder.names import CellName
@@ -134,11 +134,11 @@ def write_trials(options: Options, search: Search, out: Console) -> None:
     note = bound_note(search).replace(" ", "\n", 1)  # in a second line: an axis may be short
     with style.style():
         if figure := trials.draw(_points(search), panels, _placed(search, fields), title, note):
-            files[f"{name}.svg"], files[f"{name}.png"] = layout.save(figure)
+            files[f"{name}.svg"], files[f"{name}.png"] = finish.save(figure)
         if figure := parallel.draw(_points(search), panels, title, note):
-            files[f"{name}-parallel.svg"], files[f"{name}-parallel.png"] = layout.save(figure)
+            files[f"{name}-parallel.svg"], files[f"{name}-parallel.png"] = finish.save(figure)
         if figure := _front_figure(search, title, note):
-            files[f"{name}-front.svg"], files[f"{name}-front.png"] = layout.save(figure)
+            files[f"{name}-front.svg"], files[f"{name}-front.png"] = finish.save(figure)
     try:
         write_files(files, options.summary)
     except OSError as error:  # no reason to stop before the rerun

@@ -12,7 +12,7 @@ from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
 
-from analysis.figures.elements import layout
+from analysis.figures.elements import naming
 from analysis.figures.elements.style import FAMILY, GRID, INK, MUTED, PAPER, Look
 from analysis.published.facts import Derived, Fact
 from analysis.stats.average import Average
@@ -77,7 +77,7 @@ def mean(
     bar(ax, x, y, average, colour, along, from_zero=from_zero)
     dot(ax, x, y, colour, marker, hollow=hollow, ring=ring)
     if average.unreliable:
-        layout.sign(ax, UNRELIABLE, (x, y))
+        naming.sign(ax, UNRELIABLE, (x, y))
 
 
 def dot(

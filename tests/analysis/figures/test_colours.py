@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from analysis.figures.elements import layout, style
+from analysis.figures.elements import layout, naming, style
 from analysis.formats.page import page
 from analysis.formats.page.pictures import COLOURS
 from lvae_core.systems import SYSTEMS
@@ -114,8 +114,8 @@ def test_labels_of_points_can_be_read_whatever_the_colour_of_their_mark(scheme: 
     with style.style():
         _, ((ax,),) = layout.panels(1, 2.0)
         for colour, _ in style._LOOKS:
-            layout.label(ax, "L=1", (0.5, 0.5), colour)
-    labels = [child for child in ax.get_children() if isinstance(child, layout.Label)]
+            naming.label(ax, "L=1", (0.5, 0.5), colour)
+    labels = [child for child in ax.get_children() if isinstance(child, naming.Label)]
     assert len(labels) == len(style._LOOKS)
     for label in labels:
         shown = SCHEMES[scheme][COLOURS[str(label.get_color())]]

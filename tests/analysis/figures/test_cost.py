@@ -30,7 +30,7 @@ def test_the_figure_has_the_unit_of_its_table_although_it_has_fewer_cells(
         drawn.append(figure)
         return "", b""
 
-    monkeypatch.setattr(draw.layout, "save", save)
+    monkeypatch.setattr(draw.finish, "save", save)
     _pictures(report, sources, Wanted("", ""), lambda done, total: None)
     labels = [ax.get_xlabel() for figure in drawn for ax in figure.axes]
     (table,) = report.costs

@@ -17,7 +17,7 @@ from matplotlib.text import Text
 
 from analysis.figures import axes, bounds, cost, curves, differences, kl, latent, nll, ppl
 from analysis.figures.draw import draw_all, runs_with_curves
-from analysis.figures.elements import layout, marks, style
+from analysis.figures.elements import finish, marks, style
 from analysis.published.catalogue import find
 from analysis.reading.collect import collect
 from analysis.reading.learning_curves import learning_curves
@@ -309,7 +309,7 @@ def test_the_same_figure_is_the_same_file(cells: list[Cell]) -> None:
         with style.style():
             figure = nll.draw(cells, "ptb")
             assert figure is not None
-            return layout.save(figure)
+            return finish.save(figure)
 
     once, again = files(), files()
     assert once == again

@@ -8,7 +8,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from analysis.figures import cost, kl, series
-from analysis.figures.elements import layout, style
+from analysis.figures.elements import naming, style
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.stats.cells import Cell
@@ -30,7 +30,7 @@ def labels(figure: Figure) -> list[str]:
         child.get_text()
         for ax in figure.axes
         for child in ax.get_children()
-        if isinstance(child, layout.Label)
+        if isinstance(child, naming.Label)
     )
 
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
 from analysis.figures import axes, bounds, cost, curves, differences, kl, latent, nll, parallel, ppl, trials
-from analysis.figures.elements import layout, style
+from analysis.figures.elements import finish, layout, naming, style, wrapping
 from analysis.figures.trials import Field, Outcome, Point
 from analysis.stats.average import Average, average
 from analysis.stats.cells import Cell, Counts
@@ -168,13 +168,13 @@ def texts_of(figure: Figure) -> list[Text]:
         if ax.get_visible():
             found += [ax.title, ax._left_title, ax._right_title, ax.xaxis.label, ax.yaxis.label, *ax.texts]
             for axis in (ax.xaxis, ax.yaxis):
-                found += [axis.get_offset_text(), *(text for _, text in layout.tick_labels(axis))]
+                found += [axis.get_offset_text(), *(text for _, text in finish.tick_labels(axis))]
     return [text for text in dict.fromkeys(found) if text.get_visible() and text.get_text().strip()]
 
 
 def problems(figure: Figure) -> list[str]:
     """The texts of a figure that are cut off, and pairs of texts that overlap."""
-    layout.settle(figure)
+    finish.settle(figure)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     found = []
@@ -298,7 +298,7 @@ def test_every_text_of_the_figure_of_varied_fields_can_be_read(name: str) -> Non
     panels = zip(figure.axes, fields.items(), strict=False)
     for ax, (together, values) in panels:
         if len(together) > 1:
-            names = [text.get_text() for _, text in layout.tick_labels(ax.xaxis)]
+            names = [text.get_text() for _, text in finish.tick_labels(ax.xaxis)]
             assert len({*names}) == len(values)
 
 
@@ -321,9 +321,9 @@ def test_long_choices_of_a_search_stay_between_their_axes(count: int) -> None:
 
 
 def test_text_that_has_no_room_is_cut_with_a_sign() -> None:
-    assert layout.cut("short", 1.0, 0.2, 8) == "short"
-    assert layout.cut("two words", 0.5, 0.5, 8) == "two\nwords"
-    shown = layout.cut("many words that need more than a line", 0.8, 0.2, 8)
+    assert wrapping.cut("short", 1.0, 0.2, 8) == "short"
+    assert wrapping.cut("two words", 0.5, 0.5, 8) == "two\nwords"
+    shown = wrapping.cut("many words that need more than a line", 0.8, 0.2, 8)
     assert "\n" not in shown
     assert shown.endswith("…")
     assert "many words".startswith(shown[:-1])
@@ -346,7 +346,7 @@ def test_a_huge_value_is_left_out_with_a_note_and_the_others_keep_their_axis() -
     with style.style():
         figure = nll.draw(cells, "ptb")
         assert figure is not None
-        layout.settle(figure)
+        finish.settle(figure)
     ends = [ax.get_xlim() for ax in figure.axes]
     assert all(80 < low < high < 200 for low, high in ends)
     note = figure.legends[0].get_title().get_text()
@@ -358,7 +358,7 @@ def test_learning_curves_of_all_systems_stand_in_rows_with_the_same_scales() -> 
     with style.style():
         figure = curves.draw(cells, curves_of(cells), {}, "ptb", "standard")
         assert figure is not None
-        layout.settle(figure)
+        finish.settle(figure)
     titles = {ax: ax.get_title(loc="left") or ax.get_title() for ax in figure.axes}
     perplexities = [ax for ax, title in titles.items() if title]
     assert len(perplexities) == len(cells)
@@ -366,7 +366,7 @@ def test_learning_curves_of_all_systems_stand_in_rows_with_the_same_scales() -> 
     for kind in (perplexities, others):
         assert len({ax.get_ylim() for ax in kind}) == 1
     assert len({ax.get_xlim() for ax in figure.axes}) == 1
-    assert [bool(ax.get_xlabel() and layout.tick_labels(ax.xaxis)) for ax in others] == [True] * len(cells)
+    assert [bool(ax.get_xlabel() and finish.tick_labels(ax.xaxis)) for ax in others] == [True] * len(cells)
 
 
 def test_learning_curves_that_are_cut_say_so() -> None:
@@ -432,13 +432,13 @@ def test_learning_curves_say_whose_perplexity_is_of_another_bound_than_in_the_ta
     assert "importance" not in curves.caption(others, curves_of(others), {}, "toy", "standard")
 
 
-def labelled(points: list[tuple[float, float]]) -> tuple[Figure, list[layout.Label], list[Annotation]]:
+def labelled(points: list[tuple[float, float]]) -> tuple[Figure, list[naming.Label], list[Annotation]]:
     """A figure with a label for each point, and lines that lead from labels to points."""
     figure, ((ax,),) = layout.panels(1, 2.0)
     for number, point in enumerate(points):
-        layout.label(ax, f"L={number}", point, "k")
-    layout.settle(figure)
-    labels = [child for child in ax.get_children() if isinstance(child, layout.Label)]
+        naming.label(ax, f"L={number}", point, "k")
+    finish.settle(figure)
+    labels = [child for child in ax.get_children() if isinstance(child, naming.Label)]
     return figure, labels, [child for child in ax.texts if child.arrow_patch]
 
 

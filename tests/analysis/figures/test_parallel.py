@@ -7,7 +7,7 @@ import math
 import pytest
 
 from analysis.figures import parallel
-from analysis.figures.elements import layout, style
+from analysis.figures.elements import finish, style
 from analysis.figures.trials import Field, Point
 
 FIELDS = [Field("learning_rate", log=True), Field("latent_size", log=False, choices=("16", "32", "64"))]
@@ -24,7 +24,7 @@ def test_each_finished_trial_is_a_line_and_the_lowest_stands_out():
     with style.style():
         figure = parallel.draw(POINTS, FIELDS, "a search")
         assert figure is not None
-        svg, _ = layout.save(figure)
+        svg, _ = finish.save(figure)
     (ax,) = figure.axes
     lines = [line for line in ax.get_lines() if len(line.get_xdata()) == 3]
     heights = {tuple(round(float(y), 6) for y in line.get_ydata()): line for line in lines}
@@ -41,7 +41,7 @@ def drawn(points, fields):
     with style.style():
         figure = parallel.draw(points, fields, "a search")
         assert figure is not None
-        layout.save(figure)
+        finish.save(figure)
     (ax,) = figure.axes
     lines = [line for line in ax.get_lines() if len(line.get_xdata()) == len(fields) + 1]
     return [float(line.get_ydata()[-1]) for line in lines], [text.get_text() for text in ax.texts]

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from analysis.figures import trials
-from analysis.figures.elements import layout, style
+from analysis.figures.elements import finish, style
 from analysis.figures.trials import Field, Point
 
 FIELDS = [Field("learning_rate", log=True), Field("latent_size", log=False, choices=("16", "32", "64"))]
@@ -27,7 +27,7 @@ def draw(points=POINTS, fields=FIELDS, recipe=None):
         figure = trials.draw(points, fields, recipe or {}, "a search")
         assert figure is not None
         figure.draw_without_rendering()
-        svg, png = layout.save(figure)
+        svg, png = finish.save(figure)
     assert svg.startswith("<?xml")
     assert png.startswith(b"\x89PNG")
     return figure
@@ -140,7 +140,7 @@ def test_the_front_is_drawn_where_its_trials_are():
     with style.style():
         figure = trials.draw_front(outcomes, ["valid NLL", "valid KL"], 0, "a search")
         assert figure is not None
-        layout.save(figure)
+        finish.save(figure)
     (ax,) = figure.axes
     drawn = [list(zip(line.get_xdata(), line.get_ydata(), strict=True)) for line in ax.get_lines()]
     assert drawn == [[(1.0, 100.0), (6.0, 104.0)], [(2.0, 110.0)]]
@@ -154,7 +154,7 @@ def test_a_poor_trial_does_not_hide_the_front():
     with style.style():
         figure = trials.draw_front(outcomes, ["valid NLL", "valid KL"], 0, "a search")
         assert figure is not None
-        layout.save(figure)
+        finish.save(figure)
     (ax,) = figure.axes
     low, high = ax.get_ylim()
     assert low < 100

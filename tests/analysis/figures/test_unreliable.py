@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis.figures import axes, bounds, cost
-from analysis.figures.elements import layout, marks
+from analysis.figures.elements import finish, marks, naming
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.stats.cells import Cell
@@ -32,8 +32,8 @@ def study(tmp_path: Path, write_run: WriteRun, khat_above: float) -> list[Cell]:
     return average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
 
 
-def signs(figure: Figure) -> list[layout.Sign]:
-    return [child for ax in figure.axes for child in ax.get_children() if isinstance(child, layout.Sign)]
+def signs(figure: Figure) -> list[naming.Sign]:
+    return [child for ax in figure.axes for child in ax.get_children() if isinstance(child, naming.Sign)]
 
 
 def entries(figure: Figure) -> list[str]:
@@ -70,7 +70,7 @@ def test_the_caption_invites_to_compare_reliable_numbers_alone(
 
 def test_no_label_lies_on_a_question_mark(tmp_path: Path, write_run: WriteRun) -> None:
     figure = drawn(cost, study(tmp_path, write_run, 0.4), "toy")
-    layout.settle(figure)
-    labels = [child for ax in figure.axes for child in ax.get_children() if isinstance(child, layout.Label)]
+    finish.settle(figure)
+    labels = [child for ax in figure.axes for child in ax.get_children() if isinstance(child, naming.Label)]
     (sign,) = signs(figure)
     assert not any(sign.get_window_extent().overlaps(label.get_window_extent()) for label in labels)

@@ -1,0 +1,202 @@
+"""Finish a figure: compute its layout once, move labels until no text overlaps another, and save it."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Sequence
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.transforms import Bbox
+
+from analysis.figures.elements.naming import BESIDE_MARK, Label, Sign
+
+_NEAR = (6, 14)
+"""Distances, in points, at which a label is seen to name the nearest point; from further away a line leads
+to its point."""
+
+_DECIMALS = 6
+"""Of the corners of panels, in units of the figure's width and height."""
+
+_FAR = (26, 40, 55, 70, 90, 110, 140, 170)
+
+_Place = tuple[float, float, str, str]
+"""Of a label: x and y in points from its point, and its alignment there."""
+
+# The nearest first.
+_PLACES: tuple[_Place, ...] = tuple(
+    (sign * distance, up * distance * 0.8, "left" if sign > 0 else "right", "bottom" if up > 0 else "top")
+    for distance in _NEAR
+    for sign, up in ((1, 1), (-1, 1), (1, -1), (-1, -1))
+)
+_FAR_PLACES: tuple[_Place, ...] = tuple(
+    (sign * distance, up * distance, "left" if sign > 0 else "right", "bottom" if up > 0 else "top")
+    for distance in _FAR
+    for sign, up in (
+        *((1, 0.8), (-1, 0.8), (1, -0.8), (-1, -0.8)),
+        *((0.3, 1), (-0.3, 1), (0.3, -1), (-0.3, -1), (1, 0.2), (-1, 0.2), (1, -0.2), (-1, -0.2)),
+    )
+)
+
+
+_APART = 2.0
+"""Pixels between two points from which on a label must be nearer to the one that it names."""
+
+
+def settle(figure: Figure) -> None:
+    """Compute the layout once and for all; then move labels that would overlap others.
+
+    Of the labels of an axis, some are left out if there are too many; those of points are all kept.
+    """
+    engine = figure.get_layout_engine()
+    # Leaving out the ticks of one axis gives room to the panels, which may have new ticks then.
+    for _ in range(3):
+        if engine:
+            engine.execute(figure)
+        changed = [_thin(axis) for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
+        if not any(changed):
+            break
+    # Without any engine: even for one that does nothing, matplotlib draws a figure twice to save it.
+    with rc_context({"figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)
+    # The last digits of a solved layout vary, and the names of clip paths in an SVG with them.
+    for ax in figure.axes:
+        ax.set_position(Bbox(ax.get_position().get_points().round(_DECIMALS)))
+    taken: list[Bbox] = []
+    for ax in figure.axes:
+        for placed in (child for child in ax.get_children() if isinstance(child, Sign)):
+            if placed.get_window_extent().y1 > ax.get_window_extent().y1:
+                placed.xyann = (0, -BESIDE_MARK)
+                placed.set_verticalalignment("top")
+            taken.append(Bbox(placed.get_window_extent()))
+    for ax in figure.axes:
+        named = [child for child in ax.get_children() if isinstance(child, Label)]
+        points = [tuple(map(float, ax.transData.transform(label.xy))) for label in named]
+        for label, point in zip(named, points, strict=True):
+            _place(ax, label, point, points, taken)
+
+
+def tick_labels(axis: Axis) -> list[tuple[float, Text]]:
+    """Position and text of each tick label that is visible."""
+    low, high = sorted(axis.get_view_interval())
+    slack = 1e-9 * abs(high - low)
+    return [
+        (float(tick.get_loc()), text)
+        for tick in axis.get_major_ticks()
+        for text in (tick.label1,)
+        if text.get_visible() and text.get_text() and low - slack <= tick.get_loc() <= high + slack
+    ]
+
+
+def _thin(axis: Axis) -> bool:
+    """Leave out tick labels until none overlaps the next; returns whether anything was changed."""
+    changed = False
+    if axis.get_offset_text().get_text():
+        # A power of ten at the axis's end would lie on the panel's title.
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
+        changed = True
+    labels = tick_labels(axis)
+    boxes = [text.get_window_extent().padded(1.5) for _, text in labels]
+    step = next(
+        step
+        for step in range(1, len(boxes) + 2)
+        if not any(a.overlaps(b) for a, b in zip(boxes[::step], boxes[step::step], strict=False))
+    )
+    if step == 1:
+        return changed
+    kept = labels[::step]
+    formatter = axis.get_major_formatter()
+    axis.set_major_locator(FixedLocator([at for at, _ in kept]))
+    axis.set_minor_formatter(NullFormatter())
+    named = isinstance(formatter, FixedFormatter)
+    axis.set_major_formatter(FixedFormatter([text.get_text() for _, text in kept]) if named else formatter)
+    return True
+
+
+def _place(
+    ax: Axes,
+    named: Label,
+    point: tuple[float, ...],
+    points: Sequence[tuple[float, ...]],
+    taken: list[Bbox],
+) -> None:
+    """Put a label where it overlaps no other, or else where it overlaps the others least."""
+    panel = ax.get_window_extent()
+    least: tuple[float, _Place] | None = None
+    for place in (*_PLACES, *_FAR_PLACES):
+        box = _box_at(named, place)
+        if not (panel.x0 <= box.x0 and box.x1 <= panel.x1 and panel.y0 <= box.y0 and box.y1 <= panel.y1):
+            continue
+        # A label that is nearer to another point would be read as the name of that one.
+        own = _distance(box, point) + 0.5
+        if place in _PLACES and any(_distance(box, other) < own for other in points if _far(point, other)):
+            continue
+        overlap = sum(_overlap(box, other) for other in taken)
+        if least is None or overlap < least[0]:
+            least = overlap, place
+        if not overlap:
+            break
+    place = least[1] if least else _PLACES[0]
+    taken.append(_box_at(named, place))
+    if place in _FAR_PLACES:
+        _lead(ax, named)
+
+
+def _box_at(named: Label, place: _Place) -> Bbox:
+    """Move a label; returns the box of its text."""
+    x, y, horizontal, vertical = place
+    named.xyann = (x, y)
+    named.set(ha=horizontal, va=vertical)
+    return Bbox(named.get_window_extent())
+
+
+def _lead(ax: Axes, named: Label) -> None:
+    """Draw a line from a label to its point."""
+    look = {"arrowstyle": "-", "color": named.leader, "lw": 0.7, "shrinkA": 0, "shrinkB": 3}
+    line = ax.annotate(
+        "",
+        named.xy,
+        named.xyann,
+        textcoords="offset points",
+        arrowprops=look,
+        annotation_clip=True,
+        zorder=3.5,
+    )
+    line.set_in_layout(False)
+
+
+def _overlap(box: Bbox, other: Bbox) -> float:
+    """The area that two boxes share."""
+    shared = Bbox.intersection(box, other)
+    return float(shared.width * shared.height) if shared else 0.0
+
+
+def _distance(box: Bbox, point: tuple[float, ...]) -> float:
+    """The distance of a point from a box, in pixels; 0 inside."""
+    x, y = point
+    return math.hypot(max(box.x0 - x, 0, x - box.x1), max(box.y0 - y, 0, y - box.y1))
+
+
+def _far(point: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether a reader can tell two points apart."""
+    return math.dist(point, other) > _APART
+
+
+def save(figure: Figure) -> tuple[str, bytes]:
+    """SVG text and PNG bytes without date and program, so that equal figures are equal files."""
+    settle(figure)
+    vector, pixels = io.StringIO(), io.BytesIO()
+    figure.savefig(
+        vector, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
+    figure.savefig(pixels, format="png", dpi=200, metadata={"Software": None})
+    # Smaller files: drop the comments, which repeat every text, and thousandths of a point.
+    text = re.sub(r"\s*<!--.*?-->", "", vector.getvalue(), flags=re.DOTALL)
+    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), text)
+    return text, pixels.getvalue()
