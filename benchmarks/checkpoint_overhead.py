@@ -32,7 +32,7 @@ from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.model.layers.precision import resolve
 from lvae_core.model.text_model import TextModel
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.storage.local import LocalStore
 from lvae_core.training.arithmetic import set_arithmetic
 from lvae_core.training.optimisation.learning_rate import RateState

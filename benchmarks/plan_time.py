@@ -27,8 +27,9 @@ from lvae_core.arguments import parsed
 from lvae_core.command import exit_status, print_error
 from lvae_core.config import RunConfig
 from lvae_core.identity import fingerprint
-from lvae_core.run_folder.folder import Study, metrics_sha256
+from lvae_core.run_folder.folder import metrics_sha256
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 from sweeps.planning.grid import Grid
 from sweeps.planning.plan import make_plan
 

@@ -26,8 +26,8 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 from lvae_core.settings import apply_settings
 from lvae_core.systems import recipe
 from lvae_core.training.runtime import Runtime

@@ -35,8 +35,8 @@ from lvae_core.data.corpus import Corpus, Split
 from lvae_core.data.vocabulary import Vocabulary
 from lvae_core.errors import InputError
 from lvae_core.model.counts import amount, operations
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import CellName, RunName
+from lvae_core.run_folder.study import Study
 from sweeps.planning.grids.files import PRESETS
 from sweeps.planning.times.durations import format_duration
 from sweeps.planning.times.list_scheduling import Work, longest_first, lower_bound, schedule

@@ -37,7 +37,7 @@ from rich.table import Table
 from lvae_core.arguments import bound, parsed
 from lvae_core.command import exit_status
 from lvae_core.data.corpus import load
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.planning.grid import Grid

@@ -28,7 +28,7 @@ _MOST = {
     ),
     **dict.fromkeys(
         ("init_scale", "embedding_init_scale", "free_bits", "kl_weight", "valid_kl_weight",
-         "svi_step_size", "mu_batch_norm"),
+         "svi_step_size", "svi_max_sentence_norm", "mu_batch_norm"),
         1e30,
     ),
 }  # fmt: skip
@@ -63,7 +63,7 @@ def check_ranges(config: Any) -> None:
     for name in ("seed", "max_vocabulary", "max_steps", "max_grad_norm", "kl_weight",
                  "kl_anneal_epochs", "kl_anneal_steps", "iw_exact_samples", "free_bits",
                  "lr_smallest", "valid_kl_weight", "aggressive_max_epochs", "svi_steps",
-                 "embedding_init_scale", "mu_batch_norm"):  # fmt: skip
+                 "embedding_init_scale", "mu_batch_norm", "svi_max_sentence_norm"):  # fmt: skip
         _require(config, name, getattr(config, name) >= 0, "0 or more")
     for name in ("init_scale", "learning_rate", "adam_epsilon", "svi_step_size", "svi_max_grad_norm"):
         _require(config, name, getattr(config, name) > 0, "above 0")

@@ -33,6 +33,7 @@ class PlainSemiAmortised(PlainModel):
         super().__init__(config, num_classes)
         self.steps, self.momentum = config.svi_steps, config.svi_momentum
         self.rate = config.svi_step_size / AUTHORS_BATCH
+        self.max_sentence_norm = config.svi_max_sentence_norm
         self.max_norm = config.svi_max_grad_norm if config.sa_clip == "consistent" else 0.0
 
     def differentiate(self, words: Tensor, num_samples: int, kl_weight: float = 1.0) -> Tensor:
@@ -45,6 +46,9 @@ class PlainSemiAmortised(PlainModel):
             with torch.backends.cudnn.flags(enabled=False):
                 total = len(words) * self._loss_at(point, words, 1, kl_weight)
             (gradient,) = torch.autograd.grad(total, point, create_graph=True)
+            if self.max_sentence_norm > 0:
+                norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+                gradient = gradient * (self.max_sentence_norm / norms).clamp(max=1.0)
             path.append((point, gradient))
             velocity = self.momentum * velocity - gradient.detach()
             point = (point.detach() + self.rate * velocity).requires_grad_()

@@ -72,6 +72,14 @@ class ObjectiveFields:
     svi_momentum: float = option(
         0.5, "gamma of the K steps", "objective", "semi-amortised inference", stage="both", added=True
     )
+    svi_max_sentence_norm: float = option(
+        0.0,
+        "2-norm at which a step clips each sentence's own gradient; 0: never",
+        "objective",
+        "semi-amortised inference",
+        stage="both",
+        added=True,
+    )
     sa_clip: ReverseClipping = option(
         "consistent",
         "consistent: clip every product of the reverse pass at svi_max_grad_norm",

@@ -3,24 +3,32 @@
 Let λ be the parameters of the posteriors of B sentences and f_k(λ) = Σ_b −log p(x_b|z_b) + β KL_b under the
 noise ε_k and the dropout masks m_k of step k. The steps are
 
-    v_0 = 0    v_{k+1} = γ v_k − ∇f_k(λ_k)    λ_{k+1} = λ_k + (α/32) v_{k+1}    k = 0 … K − 1
+    v_0 = 0    v_{k+1} = γ v_k − c(∇f_k(λ_k))    λ_{k+1} = λ_k + (α/32) v_{k+1}    k = 0 … K − 1
 
 λ_0 is the encoder's, λ_K is what inference returns. The gradient of a sum moves each sentence by its own
 gradient, and α/32 is the step of Kim et al., who take the gradient of a mean over 32 sentences. So no λ
-depends on the size of the batch or on its other sentences.
+depends on the size of the batch or on its other sentences. c clips the gradient of each sentence to a
+norm m. Without it, steps overshoot and grow where the curvature of f_k exceeds 2 (1 + γ) 32/α, and a few
+such sentences decide the mean of a whole epoch. Kim et al. clip the gradient of the mean at 5, that by μ
+and that by log σ² each: what it leaves to a sentence depends on the others.
 
 The gradient of λ_K goes back through the steps, with the same ε_k and m_k. θ are the decoder's parameters,
 H the second derivatives of f_k at λ_k, and a bar marks a gradient:
 
-    v̄ = 0      v̄ ← v̄ + (α/32) λ̄    λ̄ ← λ̄ − H_λλ v̄    θ̄ ← θ̄ − H_θλ v̄    v̄ ← γ v̄    k = K − 1 … 0
+    v̄ = 0      v̄ ← v̄ + (α/32) λ̄    u = J v̄    λ̄ ← λ̄ − H_λλ u    θ̄ ← θ̄ − H_θλ u    v̄ ← γ v̄
+    k = K − 1 … 0
 
-What is left in λ̄ goes back through the encoder. A product H v̄ is a central difference of gradients at two
-points that are 2h apart along v̄, however long v̄ is. This needs no second derivative of a layer. Each step
-is computed anew, so that memory does not grow with K, except by λ_k and the state of the masks' generator.
+J is the derivative of c at ∇f_k(λ_k): for a sentence with the gradient g that is clipped, m/|g| times the
+projection onto what is orthogonal to g; for any other, 1.
+
+What is left in λ̄ goes back through the encoder. A product H u is a central difference of gradients at two
+points that are 2h apart along u, however long u is. This needs no second derivative of a layer. Each step
+is computed anew, so that memory does not grow with K, except by λ_k, ∇f_k and the state of the masks'
+generator.
 A training step takes K + 2K + 1 passes through the decoder: 61 for K = 20.
 
-Clipping keeps λ̄ after each step, and each H_θλ v̄, within a norm. The two gradients of a difference are
-never clipped: their difference would then be one of lengths.
+The reverse pass is clipped, too: it keeps λ̄ after each step, and each H_θλ u, within a norm. The two
+gradients of a difference are never clipped: their difference would then be one of lengths.
 """
 
 from __future__ import annotations
@@ -58,14 +66,22 @@ class Rule(NamedTuple):
     """α."""
     momentum: float
     """γ."""
+    max_gradient: float
+    """m, of the gradient of a sentence; 0: no clipping."""
     max_norm: float
-    """Of λ̄ and of each H_θλ v̄; 0: no clipping."""
+    """Of λ̄ and of each H_θλ u; 0: no clipping."""
 
     @staticmethod
     def of(config: RunConfig) -> Rule:
         """Return the rule that a config names."""
         max_norm = config.svi_max_grad_norm if config.sa_clip == "consistent" else 0.0
-        return Rule(config.svi_steps, config.svi_step_size, config.svi_momentum, max_norm)
+        return Rule(
+            config.svi_steps,
+            config.svi_step_size,
+            config.svi_momentum,
+            config.svi_max_sentence_norm,
+            max_norm,
+        )
 
     @property
     def rate(self) -> float:
@@ -109,6 +125,17 @@ class _NoiseOfRows:
         return self.noise(*purpose, size=size)[..., self.rows, :]
 
 
+class Passed(NamedTuple):
+    """A step that was taken: enough to compute it again."""
+
+    point: Tensor
+    """λ_k, (B, n)."""
+    gradient: Tensor
+    """∇f_k(λ_k), (B, n), before it was clipped."""
+    masks: Tensor | None
+    """State of the generator of dropout masks before the step; None: no dropout."""
+
+
 @dataclass(frozen=True, eq=False)
 class Descent:
     """The K steps on one batch.
@@ -126,28 +153,26 @@ class Descent:
         """Take the steps from ``q``; with gradients enabled the result is differentiable in ``q`` and θ."""
         if self.rule.steps == 0:
             return q
-        path, states = self._take(q, masks)
-        last = path.pop()
+        last, passed = self._take(q, masks)
         if torch.is_grad_enabled():
-            way = Way(self, q.detach(), path, states, None if masks is None else masks.device)
+            way = Way(self, q.detach(), passed, None if masks is None else masks.device)
             trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
             last = _Unrolled.apply(way, last, _flat(q), *trained)  # type: ignore[no-untyped-call]
         return _posterior(q, last)
 
-    def _take(
-        self, q: Posterior, masks: torch.Generator | None
-    ) -> tuple[list[Tensor], list[Tensor | None]]:
-        """Return λ_0 … λ_K, each (B, n), and the state of ``masks`` before each step."""
-        path, states = [_flat(q).detach()], list[Tensor | None]()
-        velocity = torch.zeros_like(path[0])
+    def _take(self, q: Posterior, masks: torch.Generator | None) -> tuple[Tensor, list[Passed]]:
+        """Return λ_K, (B, n), and what each step passed."""
+        point, passed = _flat(q).detach(), list[Passed]()
+        velocity = torch.zeros_like(point)
         # Nothing but λ needs a gradient here: the matrices of the softmax and of the LSTM get none.
         with _frozen(self.model):
             for k in range(self.rule.steps):
-                states.append(None if masks is None else masks.get_state())
-                gradient, _ = self.gradients(q, path[-1], k, masks)
-                velocity = self.rule.momentum * velocity - gradient
-                path.append(path[-1] + self.rule.rate * velocity)
-        return path, states
+                state = None if masks is None else masks.get_state()
+                gradient, _ = self.gradients(q, point, k, masks)
+                passed.append(Passed(point, gradient, state))
+                velocity = self.rule.momentum * velocity - _clipped(gradient, self.rule.max_gradient)
+                point = point + self.rule.rate * velocity
+        return point, passed
 
     def gradients(
         self,
@@ -190,15 +215,13 @@ class Way:
     Args:
         descent: the steps.
         q: any posterior of the family.
-        path: λ_0 … λ_{K−1}, each (B, n).
-        states: the state of the generator of dropout masks before each step; None: no dropout.
+        passed: of steps 0 … K − 1.
         device: the device of that generator; None: no dropout.
     """
 
     descent: Descent
     q: Posterior
-    path: Sequence[Tensor]
-    states: Sequence[Tensor | None]
+    passed: Sequence[Passed]
     device: torch.device | None
 
     def back(self, gradient: Tensor, parameters: Sequence[Tensor]) -> tuple[Tensor, Gradients]:
@@ -212,7 +235,8 @@ class Way:
         theta_bar: Gradients = [None] * len(parameters)
         for k in reversed(range(rule.steps)):
             v_bar = v_bar + rule.rate * lambda_bar
-            of_lambda, of_theta = self.product(k, v_bar, parameters)
+            u = _through_clipping(v_bar, self.passed[k].gradient, rule.max_gradient)
+            of_lambda, of_theta = self.product(k, u, parameters)
             lambda_bar = lambda_bar - of_lambda
             if rule.max_norm > 0:
                 lambda_bar = lambda_bar * _clipping([lambda_bar], rule.max_norm)
@@ -228,15 +252,15 @@ class Way:
         h = HALF_WIDTH[v.dtype]
         norm = torch.linalg.vector_norm(v)
         move = v * (h / norm.clamp(min=torch.finfo(v.dtype).tiny))  # 0 for v = 0, without reading the norm
-        ahead, of_ahead = self._gradients(k, self.path[k] + move, parameters)
-        behind, of_behind = self._gradients(k, self.path[k] - move, parameters)
+        ahead, of_ahead = self._gradients(k, self.passed[k].point + move, parameters)
+        behind, of_behind = self._gradients(k, self.passed[k].point - move, parameters)
         scale = norm / (2 * h)
         of_mean = scale * len(v)
         differences = (_difference(a, b) for a, b in zip(of_ahead, of_behind, strict=True))
         return (ahead - behind) * scale, [None if d is None else d * of_mean for d in differences]
 
     def _gradients(self, k: int, point: Tensor, parameters: Sequence[Tensor]) -> tuple[Tensor, Gradients]:
-        masks, state = None, self.states[k]
+        masks, state = None, self.passed[k].masks
         if self.device is not None and state is not None:
             masks = torch.Generator(self.device)
             masks.set_state(state)
@@ -282,6 +306,28 @@ def _posterior(q: Posterior, flat: Tensor) -> Posterior:
     sizes = [value[0].numel() for value in q.parameters.values()]
     parts = zip(q.parameters.items(), torch.split(flat, sizes, dim=1), strict=True)
     return q.with_parameters({name: part.view_as(value) for (name, value), part in parts})
+
+
+def _clipped(gradient: Tensor, max_norm: float) -> Tensor:
+    """Clip the gradient of each sentence, a row, to a 2-norm; 0: none is clipped."""
+    if max_norm == 0:
+        return gradient
+    return gradient * _factors(gradient, max_norm)
+
+
+def _through_clipping(v: Tensor, gradient: Tensor, max_norm: float) -> Tensor:
+    """The derivative of :func:`_clipped` at ``gradient``, which is symmetric, times ``v``; all (B, n)."""
+    if max_norm == 0:
+        return v
+    factor = _factors(gradient, max_norm)
+    along = (v * gradient).sum(1, keepdim=True) / gradient.square().sum(1, keepdim=True)
+    return torch.where(factor < 1, factor * (v - along * gradient), v)
+
+
+def _factors(gradient: Tensor, max_norm: float) -> Tensor:
+    """The factors that clip each row, (B, 1); 1 for a row that is short enough."""
+    factors: Tensor = (max_norm / torch.linalg.vector_norm(gradient, dim=1, keepdim=True)).clamp(max=1.0)
+    return factors
 
 
 def _clipping(gradients: Sequence[Tensor | None], max_norm: float) -> Tensor:

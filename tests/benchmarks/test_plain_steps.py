@@ -45,7 +45,15 @@ def give_noise(noise: Iterator[torch.Tensor], monkeypatch) -> None:
 
 
 @SETTINGS
-@pytest.mark.parametrize("clipping", [{"sa_clip": "none"}, {"svi_max_grad_norm": 1e-2}])
+@pytest.mark.parametrize(
+    "clipping",
+    [
+        {"sa_clip": "none"},
+        {"svi_max_grad_norm": 1e-2},
+        {"svi_max_sentence_norm": 0.0},
+        {"svi_max_sentence_norm": 0.1},
+    ],
+)
 def test_the_semi_amortised_baseline_has_our_loss_and_gradients(clipping, setting, monkeypatch):
     # In float64, where our differences of gradients have six digits. A step so large that the way back
     # contributes to every gradient.

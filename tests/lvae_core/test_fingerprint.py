@@ -93,6 +93,7 @@ PARTS = {
     "svi_steps": {"inference": "semi_amortised"},
     "svi_step_size": {"inference": "semi_amortised"},
     "svi_momentum": {"inference": "semi_amortised"},
+    "svi_max_sentence_norm": {"inference": "semi_amortised"},
     "sa_clip": {"inference": "semi_amortised"},
     "svi_max_grad_norm": {"inference": "semi_amortised"},
 }

@@ -23,7 +23,8 @@ from gpu.clock import Clock
 from gpu.records import Record, Settings, check, note, run_part
 from lvae_core.config import RunConfig
 from lvae_core.data.text_files import SPLITS
-from lvae_core.run_folder.folder import open_study, reproducible
+from lvae_core.run_folder.folder import reproducible
+from lvae_core.run_folder.study import open_study
 from lvae_core.systems import recipe
 
 RUNS = (("lstm-vae-avg", 5, "float32"), ("lstm-vae", 1, "bfloat16"), ("cnn-vae", 1, "float32"))

@@ -94,6 +94,8 @@ def descend(p: Parameters, words: Words, config: RunConfig, noise: Sequence[Tens
         nats = -log_p(p, words, family.sample(q, epsilon), config).mean()
         energy = nats + beta * family.kl_terms(q).sum()
         (gradient,) = torch.autograd.grad(energy, q, create_graph=True)
+        if config.svi_max_sentence_norm:
+            gradient = gradient * (config.svi_max_sentence_norm / gradient.norm()).clamp(max=1)
         velocity = config.svi_momentum * velocity - gradient
         q = q + config.svi_step_size / 32 * velocity
     return q

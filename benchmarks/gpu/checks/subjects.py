@@ -25,13 +25,18 @@ SETTINGS: tuple[Setting, ...] = ("standard", "inputless")
 def config_of(system: str, setting: Setting = "standard", *, tiny: bool, **fields: Any) -> RunConfig:
     """Make the config of a system at small sizes, with L = 2, without dropout and with large parameters.
 
-    What has no exact formula is left out: the clipping inside semi-amortised inference.
+    What has no exact formula is left out: the clipping of the reverse pass of semi-amortised inference.
     """
     sizes = TINY if tiny else SMALL
     # With fewer channels a single ReLU that bfloat16 switches on would be most of an error.
     cnn = {"cnn_channels": 24, "cnn_external": 49, "cnn_dilations": "1,2", "cnn_dropout": 0.0}
     # Larger steps would amplify the rounding of bfloat16 until it hides everything else.
-    inference = {"svi_steps": 3, "svi_step_size": 1.0, "sa_clip": "none"}
+    inference = {
+        "svi_steps": 3,
+        "svi_step_size": 1.0,
+        "svi_max_sentence_norm": 0.5,
+        "sa_clip": "none",
+    }
     config = recipe(system, num_samples=2, setting=setting)
     changes = {**sizes, **cnn, **inference, "dropout": 0.0, "init_scale": 0.4, "batch_size": 6}
     return replace(config, **{**changes, **fields})

@@ -7,7 +7,7 @@ import torch
 
 from lvae_core.model.layers.precision import compute_in
 from lvae_core.model.noise import BatchNoise, SentenceNoise
-from lvae_core.model.semi_amortised import Descent, Rule, Way
+from lvae_core.model.semi_amortised import Descent, Passed, Rule, Way
 from lvae_core.model.text_model import TextModel
 from lvae_core.rng import Key, torch_generator
 from lvae_core.training.optimisation.objective import objective
@@ -67,6 +67,9 @@ def by_hand(p, config) -> torch.Tensor:
         for k in range(K):
             value = cost(*place, drawn[k][:, :, b])
             gradient = torch.autograd.grad(value, place, create_graph=True)
+            if config.svi_max_sentence_norm:
+                length = torch.cat(gradient).norm()
+                gradient = [g * (config.svi_max_sentence_norm / length).clamp(max=1) for g in gradient]
             speed = [config.svi_momentum * v - g for v, g in zip(speed, gradient, strict=True)]
             place = [x + config.svi_step_size / 32 * v for x, v in zip(place, speed, strict=True)]
         if config.objective == "elbo":
@@ -88,6 +91,8 @@ def by_hand(p, config) -> torch.Tensor:
         (2, {"setting": "inputless"}),
         (3, {}),
         (3, {"svi_momentum": 0.0, "num_samples": 2}),
+        (3, {"svi_max_sentence_norm": 0.7}),
+        (3, {"svi_max_sentence_norm": 0.05, "svi_step_size": 64.0}),
         (2, {"averaging": "hidden", "num_samples": 2}),
         (2, {"objective": "importance_weighted", "encoder_gradient": "reparameterised", "num_samples": 3}),
     ],
@@ -146,7 +151,7 @@ def test_steps_of_size_0_give_the_gradient_of_lstm_vae_at_the_encoders_posterior
     config = config_of(dropout=0.5)
     batch, key = tiny.batch(SENTENCES), Key(5, "latent", (STEP,))
     results = []
-    for rule in (Rule(3, 0.0, 0.5, 5.0), None):
+    for rule in (Rule(3, 0.0, 0.5, 0.1, 5.0), None):
         model = tiny.double_model(config, CLASSES)
         epsilon = BatchNoise(model.posterior, model.latent_size, key, 4)
         masks = torch_generator(5, "dropout", STEP)
@@ -170,8 +175,9 @@ def way_of(model, config, steps: int = 1) -> Way:
     epsilon = BatchNoise(model.posterior, model.latent_size, key, len(SENTENCES))
     q = model.encoder(batch, None).detach()
     descent = Descent(model, batch, epsilon, BETA, Rule.of(config))
-    path = torch.cat(list(q.parameters.values()), dim=1)
-    return Way(descent, q, [path] * steps, [None] * steps, None)
+    point = torch.cat(list(q.parameters.values()), dim=1)
+    passed = Passed(point, descent.gradients(q, point, 0, None)[0], None)
+    return Way(descent, q, [passed] * steps, None)
 
 
 def exact_product(config, v: torch.Tensor, k: int = 0) -> list[torch.Tensor]:
@@ -272,13 +278,28 @@ def test_a_step_moves_a_sentence_by_a_32nd_of_its_own_gradient_whatever_the_batc
             )
 
 
-def test_another_sentence_of_the_batch_changes_no_posterior():
-    model = tiny.double_model(config_of(svi_steps=5), CLASSES)
+@pytest.mark.parametrize("max_sentence_norm", [0.0, 0.5])
+def test_another_sentence_of_the_batch_changes_no_posterior(max_sentence_norm):
+    model = tiny.double_model(config_of(svi_steps=5, svi_max_sentence_norm=max_sentence_norm), CLASSES)
     one = infer(model, SENTENCES, range(4))
     other = infer(model, [*SENTENCES[:3], [1, 2, 3, 4, 5, 6, 1, 2, 0]], [0, 1, 2, 9])
     for name, value in one.parameters.items():
         torch.testing.assert_close(other.parameters[name][:3], value[:3], rtol=1e-11, atol=1e-13)
         assert not torch.equal(other.parameters[name][3], value[3])
+
+
+def test_clipping_bounds_what_overshooting_steps_do_to_a_posterior():
+    # The curvature of the KL by a mean is 1: steps of more than 2 (1 + 0.5) times a gradient grow.
+    fields = {"svi_steps": 20, "svi_step_size": 8.0 * 32}
+    wild = config_of(svi_max_sentence_norm=0.0, **fields)
+    far = infer(tiny.double_model(wild, CLASSES), SENTENCES, range(4))
+    assert float(far.mean.norm()) > 1e9
+    tame = config_of(svi_max_sentence_norm=0.1, **fields)
+    model = tiny.double_model(tame, CLASSES)
+    start, end = model.encoder(tiny.batch(SENTENCES), None), infer(model, SENTENCES, range(4))
+    moves = torch.cat([end.parameters[name] - start.parameters[name] for name in end.parameters], dim=1)
+    # Momentum adds up at most 1 + 0.5 + 0.25 + … = 2 clipped gradients in each of the 20 steps.
+    assert (moves.norm(dim=1) < 20 * 2 * 8.0 * 0.1).all()
 
 
 def test_small_steps_under_fixed_noise_improve_the_bound_of_nearly_every_sentence():
