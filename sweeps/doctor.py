@@ -35,7 +35,7 @@ from lvae_core.command import exit_status
 from lvae_core.data.corpus import load_new
 from lvae_core.errors import InputError, reason
 from lvae_core.messages import Verbosity, command_line, next_line
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps.checks import cluster_file
 from sweeps.checks.findings import Demand, Finding

@@ -36,7 +36,7 @@ from rich.console import Console
 from lvae_core.command import exit_status
 from lvae_core.data.corpus import data_hashes
 from lvae_core.messages import command_line, next_line, notices_held_back
-from lvae_core.run_folder.folder import open_study
+from lvae_core.run_folder.study import open_study
 from sweeps.grid_options import LISTS, Options
 from sweeps.guardian import closing_with
 from sweeps.launching.progress.display import console, unless_quiet

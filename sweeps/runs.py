@@ -41,10 +41,11 @@ from lvae_core.command import exit_status
 from lvae_core.config import FIELD_TYPES
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, first_of, numbered
-from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
+from lvae_core.run_folder.folder import DamagedError, RunFolder
 from lvae_core.run_folder.names import RunName
 from lvae_core.run_folder.planned_runs import FILE as PLANNED_RUNS
 from lvae_core.run_folder.planned_runs import read_planned_runs
+from lvae_core.run_folder.study import Study
 from lvae_core.storage.local import local_path
 from sweeps.options import Flag, Messages, arg, parse_options
 from sweeps.planning.grids.overview import UNREAD, cell_columns, value_text

@@ -46,8 +46,8 @@ from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
 from lvae_core.identity import fields_read
 from lvae_core.messages import command_line, notices_held_back
-from lvae_core.run_folder.folder import Study, open_study
 from lvae_core.run_folder.search_record import RECIPE
+from lvae_core.run_folder.study import Study, open_study
 from lvae_core.settings import parse_settings, system_name
 from sweeps.guardian import closing_with
 from sweeps.launching.progress.display import Display, console, unless_quiet

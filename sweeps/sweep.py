@@ -18,8 +18,8 @@ from lvae_core.data.corpus import data_hashes
 from lvae_core.messages import next_line, notice, numbered
 from lvae_core.run_folder.advice import failure_advice
 from lvae_core.run_folder.declared_seeds import declare_seeds
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.planned_runs import forget_planned_runs, write_planned_runs
+from lvae_core.run_folder.study import Study
 from sweeps.launching.progress.board import Board
 from sweeps.launching.progress.display import Display, unless_quiet
 from sweeps.launching.progress.events import note_without_events, open_events

@@ -40,7 +40,7 @@ from rich.progress import Progress, TimeRemainingColumn
 from lvae_core.command import Interrupt, exit_status
 from lvae_core.errors import InputError, cannot_read
 from lvae_core.messages import Verbosity, is_quiet, next_line, notice, numbered
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.storage.local import unwritable
 from sweeps.options import Flag, Messages, arg, check_wandb_names, parse_options
 from sweeps.wandb_mirror.content import is_in_training

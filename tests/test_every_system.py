@@ -17,8 +17,8 @@ from lvae_core.evaluation.decoding import Decoding
 from lvae_core.evaluation.generate import from_prior
 from lvae_core.identity import fingerprint
 from lvae_core.parents import AUTOENCODERS, parent_of
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import SYSTEMS
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trained import load

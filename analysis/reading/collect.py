@@ -18,8 +18,9 @@ from analysis.reading.search_record import SearchRecord, read_search
 from analysis.reading.sources import REMOTE_READERS, Source, check_merge
 from lvae_core.errors import cannot_read
 from lvae_core.run_folder.declared_seeds import DeclaredSeeds, read_declared_seeds
-from lvae_core.run_folder.folder import DamagedError, open_study
+from lvae_core.run_folder.folder import DamagedError
 from lvae_core.run_folder.planned_runs import read_planned_runs
+from lvae_core.run_folder.study import open_study
 from lvae_core.storage.parallel import read_each
 
 _ROWS_AT_ONCE = 2_000

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lvae_core.run_folder.folder import open_study
 from lvae_core.run_folder.search_record import BEST_SUFFIX, read_recorded_search
+from lvae_core.run_folder.study import open_study
 
 
 @dataclass(frozen=True)

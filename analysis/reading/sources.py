@@ -11,8 +11,9 @@ from pathlib import PurePath
 from lvae_core.errors import InputError, cannot_read
 from lvae_core.messages import command_line, listed
 from lvae_core.run_folder import search_record
-from lvae_core.run_folder.folder import RunFolder, Study, open_study
+from lvae_core.run_folder.folder import RunFolder
 from lvae_core.run_folder.names import RunName
+from lvae_core.run_folder.study import Study, open_study
 
 DEFAULT_STORAGE = "runs"
 """The default --storage of the sweeps."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.reading.learning_curves import run_curve
-from lvae_core.run_folder.folder import Study, open_study
+from lvae_core.run_folder.study import Study, open_study
 from lvae_core.storage.parallel import read_each
 
 

@@ -17,7 +17,8 @@ from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
 from analysis.tables.elements.table import cell_label
 from lvae_core.identity import canonical_json
-from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.run_folder.folder import RunFolder
+from lvae_core.run_folder.study import Study
 from lvae_core.storage.local import replacing
 
 COUNT = 4

@@ -18,7 +18,7 @@ from typing import Any, Self
 from lvae_core.errors import InputError
 from lvae_core.messages import numbered
 from lvae_core.run_folder.digests import seal
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 
 FILE = "declared-seeds.json"
 

@@ -8,8 +8,9 @@ from typing import Any
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint, is_same_training
-from lvae_core.run_folder.folder import CHECKPOINT, RunFolder, open_study
+from lvae_core.run_folder.folder import CHECKPOINT, RunFolder
 from lvae_core.run_folder.names import RunName, run_name, without_fingerprint
+from lvae_core.run_folder.study import open_study
 from lvae_core.storage.store import Store
 
 _SAME = ("embedding_size", "hidden_size", "min_count", "max_vocabulary")

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from lvae_core.run_folder.digests import seal
-from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.folder import DamagedError
+from lvae_core.run_folder.study import Study
 
 FILE = "planned-runs.json"
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from lvae_core.run_folder.digests import seal
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 
 FILE = ".search.json"
 """File in the study's folder; readers of runs ignore it."""

@@ -24,7 +24,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lvae_core.errors import InputError
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.storage.store import Store
 from sweeps.checks import findings, node_facts, security
 from sweeps.checks.findings import Demand, Facts, Finding, Node

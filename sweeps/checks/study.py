@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from lvae_core.run_folder.evaluations import is_evaluation
-from lvae_core.run_folder.folder import CHECKPOINTS, DamagedError, RunFolder, Study
+from lvae_core.run_folder.folder import CHECKPOINTS, DamagedError, RunFolder
+from lvae_core.run_folder.study import Study
 from lvae_core.storage.parallel import read_each
 from sweeps.checks.findings import Finding
 

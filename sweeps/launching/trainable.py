@@ -25,7 +25,8 @@ from lvae_core.data.corpus import Corpus
 from lvae_core.messages import Collector
 from lvae_core.run_folder.claims import ClaimLostError, ClaimState, HeldError, acquire
 from lvae_core.run_folder.evaluations import failure_file_of, result_file_of
-from lvae_core.run_folder.folder import DamagedError, open_study
+from lvae_core.run_folder.folder import DamagedError
+from lvae_core.run_folder.study import open_study
 from lvae_core.storage.retrying import is_transient
 from lvae_core.training.failures import (
     DeviceLostError,

@@ -13,7 +13,8 @@ import ray
 from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
 from lvae_core.model.counts import amount
-from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.folder import DamagedError
+from lvae_core.run_folder.study import Study
 from lvae_core.training.failures import one_line
 from sweeps.packing.choose import TooLargeError, choose
 from sweeps.packing.devices import HeldDevice, LostNodeError, RayDevice, gpus, hold_devices

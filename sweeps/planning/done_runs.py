@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 from lvae_core.errors import InputError
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from sweeps.planning.plan import PlannedRun, read_done
 
 

@@ -16,8 +16,9 @@ from lvae_core.config import RunConfig, dataset_label
 from lvae_core.errors import InputError, reason
 from lvae_core.messages import notice
 from lvae_core.protocols import with_protocol
-from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.folder import DamagedError
 from lvae_core.run_folder.names import RunName
+from lvae_core.run_folder.study import Study
 from lvae_core.storage.parallel import read_each
 
 

@@ -13,7 +13,7 @@ from lvae_core.data.sources.public import MissingError
 from lvae_core.errors import InputError
 from lvae_core.messages import command_line
 from lvae_core.model.counts import amount, evaluation_operations, operations
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from sweeps.planning.former_values import FormerValues, unreadable
 from sweeps.planning.parents import with_parents
 from sweeps.planning.plan import Plan, PlannedRun, make_plan

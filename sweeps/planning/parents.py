@@ -12,8 +12,9 @@ from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
 from lvae_core.messages import numbered
 from lvae_core.parents import parent_folder, parent_of
-from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.folder import DamagedError
 from lvae_core.run_folder.lookup import check_parent
+from lvae_core.run_folder.study import Study
 from sweeps.planning.plan import Plan, PlannedRun, make_plan
 
 

@@ -13,8 +13,9 @@ from lvae_core.identity import fingerprint, is_same_training
 from lvae_core.messages import numbered
 from lvae_core.run_folder.claims import is_under_way
 from lvae_core.run_folder.evaluations import failure_file_of, result_file_of
-from lvae_core.run_folder.folder import CHECKPOINT, DamagedError, NewerVersionError, RunFolder, Study
+from lvae_core.run_folder.folder import CHECKPOINT, DamagedError, NewerVersionError, RunFolder
 from lvae_core.run_folder.names import CellName, run_name, without_fingerprint
+from lvae_core.run_folder.study import Study
 from lvae_core.storage.parallel import read_each
 from sweeps.planning.evaluations import differing_settings, look_up_further
 from sweeps.planning.times.durations import Speed

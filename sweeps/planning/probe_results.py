@@ -10,8 +10,9 @@ from lvae_core.config import RunConfig
 from lvae_core.identity import evaluation_id, fingerprint
 from lvae_core.model.counts import Amount
 from lvae_core.run_folder.digests import seal
-from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.folder import DamagedError
 from lvae_core.run_folder.names import CellName
+from lvae_core.run_folder.study import Study
 
 FILE = ".probes.json"
 """File in the study's folder; readers of runs ignore it."""

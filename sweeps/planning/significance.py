@@ -9,8 +9,8 @@ from lvae_core.config import RunConfig
 from lvae_core.identity import fields_read, fingerprint
 from lvae_core.messages import numbered
 from lvae_core.run_folder.declared_seeds import read_declared_seeds
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import CellName, RunName, run_name
+from lvae_core.run_folder.study import Study
 from sweeps.planning.grids.overview import UNREAD, axes_of, value_text
 from sweeps.planning.plan import PlannedRun, by_variant
 

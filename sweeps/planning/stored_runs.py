@@ -12,8 +12,9 @@ from typing import Any, Literal, get_args, get_origin
 from lvae_core.config import FIELD_TYPES, RunConfig
 from lvae_core.errors import InputError, check_name
 from lvae_core.run_folder.claims import is_under_way
-from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
+from lvae_core.run_folder.folder import DamagedError, RunFolder
 from lvae_core.run_folder.names import RunName
+from lvae_core.run_folder.study import Study
 from lvae_core.settings import LIST_FIELDS, parse_value
 from lvae_core.systems import SYSTEMS
 from sweeps.planning.grids.axes import split_values

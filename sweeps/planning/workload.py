@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lvae_core.data.corpus import Corpus
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from sweeps.planning.plan import Plan, PlannedRun
 from sweeps.planning.resources import Resources
 

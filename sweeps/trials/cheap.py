@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lvae_core.config import RunConfig
 from lvae_core.identity import fields_read
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.settings import apply_where_read, parse_settings
 from sweeps.trials.history import recorded_search
 from sweeps.trials.options import Options

@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution
 from lvae_core.config import RunConfig, dataset_label
 from lvae_core.errors import InputError
 from lvae_core.identity import training_fields
-from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.folder import DamagedError
 from lvae_core.run_folder.search_record import (
     FILE,
     SPACE_PREFIX,
@@ -23,6 +23,7 @@ from lvae_core.run_folder.search_record import (
     space_of,
     write_recorded_search,
 )
+from lvae_core.run_folder.study import Study
 from sweeps.trials.space import Values, contains, parse_value, spec_of, text_of
 
 _REMEDY = "the proposals are made again"

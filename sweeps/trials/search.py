@@ -16,8 +16,9 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError, cannot_read
 from lvae_core.identity import fingerprint
-from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.folder import DamagedError
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 from sweeps.launching.progress.board import Board
 from sweeps.launching.progress.display import Display
 from sweeps.launching.session import Launch

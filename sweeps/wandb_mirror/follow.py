@@ -22,7 +22,7 @@ from lvae_core.run_folder.claims import (
     acquire,
     read_claim,
 )
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.storage.parallel import read_each
 from lvae_core.storage.retrying import is_transient
 from sweeps.wandb_mirror.lease import lease_folder

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from lvae_core.run_folder.folder import CHECKPOINT, DamagedError, Study
+from lvae_core.run_folder.folder import CHECKPOINT, DamagedError
+from lvae_core.run_folder.study import Study
 from sweeps.wandb_mirror.client import (
     DeletedError,
     Sender,

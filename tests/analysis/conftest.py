@@ -10,8 +10,9 @@ import pytest
 
 from lvae_core.config import RunConfig
 from lvae_core.identity import fingerprint
-from lvae_core.run_folder.folder import RunFolder, Study, metrics_sha256
+from lvae_core.run_folder.folder import RunFolder, metrics_sha256
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 
 AVERAGING = {"lstm-lm": "none", "lstm-vae": "loss", "lstm-vae-avg": "hidden"}

@@ -4,7 +4,7 @@ import checkpoint_overhead
 import pytest
 from checkpoint_overhead import empty_study, measure_saves
 
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from lvae_core.training.state import save_checkpoint
 

@@ -10,8 +10,8 @@ import pytest
 from schedule import main, times_of_study
 
 from lvae_core.errors import InputError
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import CellName, run_name
+from lvae_core.run_folder.study import Study
 from sweeps.planning.grids.files import PRESETS
 
 from ..commands import python

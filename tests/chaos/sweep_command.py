@@ -18,7 +18,8 @@ from typing import Any
 import tyro
 
 from lvae_core.data.corpus import load
-from lvae_core.run_folder.folder import Study, reproducible
+from lvae_core.run_folder.folder import reproducible
+from lvae_core.run_folder.study import Study
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.grid_options import Options

@@ -22,7 +22,7 @@ import pytest
 from lvae_core.__main__ import main
 from lvae_core.run_folder import claims
 from lvae_core.run_folder.claims import StaleClaims, read_claim
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from sweeps.cluster import scratch_folder
 
 from .short_grid import ARGUMENTS

@@ -16,8 +16,8 @@ import ray
 from rich.console import Console
 
 from lvae_core.data.corpus import load
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import RunName
+from lvae_core.run_folder.study import Study
 from sweeps.cluster.connect import OWN_RAY
 from sweeps.cluster.replaced import environment
 from sweeps.launching.launch import launch

@@ -15,8 +15,8 @@ from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.claims import Holder, acquire, read_claim
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 from sweeps import paper_grid, runs, wandb_push
 from sweeps.wandb_mirror.cursor import sole_sender
 

@@ -15,7 +15,7 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from lvae_core.data.corpus import load
 from lvae_core.errors import InputError
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.planning.plan import make_plan

@@ -14,7 +14,7 @@ from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE
 
 from lvae_core.data.corpus import load
 from lvae_core.model.counts import amount
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from sweeps.planning.grid import Grid
 from sweeps.planning.probe_results import ProbeResult, ProbeResults, key
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import SYSTEMS
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute

@@ -11,8 +11,8 @@ import ray
 from rich.console import Console
 
 from lvae_core.data.corpus import Corpus
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import CellName
+from lvae_core.run_folder.study import Study
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.launching.launch import launch

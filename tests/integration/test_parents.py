@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lvae_core.run_folder.folder import Study, reproducible
+from lvae_core.run_folder.folder import reproducible
+from lvae_core.run_folder.study import Study
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.paper_grid import main

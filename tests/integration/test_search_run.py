@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from lvae_core.data.corpus import load
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import RunName
+from lvae_core.run_folder.study import Study
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 

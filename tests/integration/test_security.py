@@ -21,8 +21,8 @@ import torch
 
 from lvae_core.data.corpus import load
 from lvae_core.identity import fingerprint
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 from sweeps.planning.grid import Grid
 
 from .nodes import ROOT, is_alive, process_tree, wait_until

@@ -23,7 +23,8 @@ from rich.console import Console
 
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus, load
-from lvae_core.run_folder.folder import Study, reproducible
+from lvae_core.run_folder.folder import reproducible
+from lvae_core.run_folder.study import Study
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.launching.launch import launch

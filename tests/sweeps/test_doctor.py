@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from lvae_core.config import RunConfig
-from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.run_folder.folder import RunFolder
+from lvae_core.run_folder.study import Study
 from sweeps.checks.findings import Finding
 from sweeps.checks.study import check_run_folders
 from sweeps.doctor import Options, load, main, removing_new_folders, show

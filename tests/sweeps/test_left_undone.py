@@ -11,8 +11,8 @@ import sweeps.sweep
 from lvae_core.data.corpus import load
 from lvae_core.run_folder.claims import acquire
 from lvae_core.run_folder.declared_seeds import read_declared_seeds
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.planned_runs import read_planned_runs
+from lvae_core.run_folder.study import Study
 from lvae_core.training.evaluate_again import evaluate_again
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute

@@ -8,8 +8,8 @@ import pytest
 
 from lvae_core.data.corpus import load
 from lvae_core.identity import fingerprint
-from lvae_core.run_folder.folder import open_study
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import open_study
 from lvae_core.systems import recipe
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute

@@ -20,10 +20,11 @@ from lvae_core.config import RunConfig
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder import claims
 from lvae_core.run_folder.claims import HeldError, Holder, acquire
-from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.run_folder.folder import RunFolder
 from lvae_core.run_folder.names import run_name
 from lvae_core.run_folder.planned_runs import FILE as PLANNED_RUNS
 from lvae_core.run_folder.planned_runs import write_planned_runs
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps import runs
 from sweeps.planning import relocated_runs

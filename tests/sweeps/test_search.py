@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lvae_core.run_folder.folder import open_study
+from lvae_core.run_folder.study import open_study
 from lvae_core.systems import SYSTEMS
 from sweeps.search import main
 from sweeps.trials.history import History, describe

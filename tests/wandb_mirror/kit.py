@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 from lvae_core.config import RunConfig
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.claims import Claim, acquire
-from lvae_core.run_folder.folder import RunFolder, Study, metrics_sha256
+from lvae_core.run_folder.folder import RunFolder, metrics_sha256
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 
 from ..wandb_server.server import Run, Server
 

@@ -14,8 +14,9 @@ import pytest
 from lvae_core.config import RunConfig
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.claims import acquire
-from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
+from lvae_core.run_folder.folder import DamagedError, RunFolder
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 from sweeps.wandb_mirror.content import Content, digest_of, is_in_training, read_content
 from sweeps.wandb_mirror.cursor import BusyError, Cursor, read_cursor, sole_sender, write_cursor
 
@@ -126,7 +127,7 @@ def test_a_run_is_under_way_while_its_holder_lives(tmp_path: Path) -> None:
     assert not is_in_training(folder)
     code = (
         "import os, sys; from lvae_core.run_folder.claims import acquire;"
-        "from lvae_core.run_folder.folder import Study;"
+        "from lvae_core.run_folder.study import Study;"
         "acquire(Study(sys.argv[1]).run(sys.argv[2]), 'killed'); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code, folder.store.url, folder.name], cwd=ROOT, check=False)

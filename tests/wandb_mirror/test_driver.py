@@ -13,7 +13,7 @@ import pytest
 
 from lvae_core.data.corpus import load
 from lvae_core.identity import fingerprint
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from sweeps.options import check_wandb_names
 from sweeps.paper_grid import main
 from sweeps.planning.grid import Grid

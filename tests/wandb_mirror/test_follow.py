@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lvae_core.run_folder.claims import STALE_SECONDS
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from sweeps.wandb_mirror.content import is_in_training, read_content
 from sweeps.wandb_mirror.follow import RECHECK_SECONDS, Follower
 from sweeps.wandb_mirror.mirror import Tally

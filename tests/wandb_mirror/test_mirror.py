@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.run_folder.folder import RunFolder
+from lvae_core.run_folder.study import Study
 from sweeps import wandb_push
 from sweeps.wandb_mirror import mirror as module
 from sweeps.wandb_mirror.client import UnreachableError

@@ -9,8 +9,9 @@ import pytest
 
 from lvae_core.config import RunConfig
 from lvae_core.identity import fingerprint
-from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.run_folder.folder import RunFolder
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 from sweeps.wandb_mirror.live import push_options
 
 from ..commands import python

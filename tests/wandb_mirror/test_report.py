@@ -12,7 +12,7 @@ from analysis.formats.wandb import Place, blocks_of, wr
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import compose
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from sweeps.wandb_mirror.content import read_content
 
 from ..analysis.conftest import run_writer

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.run_folder.folder import RunFolder
+from lvae_core.run_folder.study import Study
 
 from ..wandb_server.server import Server
 from .kit import KEY, ROOT, assert_mirrored, environment, mirrored, until

@@ -11,7 +11,7 @@ from typing import Any
 from lvae_core.errors import InputError
 from lvae_core.messages import notice, numbered
 from lvae_core.run_folder.event_files import FOLDER, EventFiles, place_note
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from sweeps.launching.progress.board import ENDS
 
 _log = logging.getLogger("lvae.tensorboard")

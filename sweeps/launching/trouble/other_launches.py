@@ -9,7 +9,8 @@ from typing import Any
 
 from lvae_core.errors import cannot_read
 from lvae_core.run_folder.claims import ClaimState, StaleClaims, read_claim
-from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
+from lvae_core.run_folder.folder import DamagedError, RunFolder
+from lvae_core.run_folder.study import Study
 from lvae_core.storage.parallel import read_each
 from sweeps.launching.progress.board import Board
 from sweeps.planning.plan import PlannedRun

@@ -12,8 +12,8 @@ from lvae_core.run_folder.declared_seeds import (
     check_declared_seeds,
     read_declared_seeds,
 )
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import RunName
+from lvae_core.run_folder.study import Study
 
 
 def check_declarable(study: Study, configs: Iterable[RunConfig], seeds: int) -> None:

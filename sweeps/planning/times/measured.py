@@ -8,8 +8,9 @@ from typing import Any
 
 from lvae_core.config import RunConfig, from_dict
 from lvae_core.errors import InputError
-from lvae_core.run_folder.folder import TIMING_FIELDS, DamagedError, Study
+from lvae_core.run_folder.folder import TIMING_FIELDS, DamagedError
 from lvae_core.run_folder.names import CellName, RunName
+from lvae_core.run_folder.study import Study
 from lvae_core.storage.parallel import read_each
 from sweeps.planning.times.durations import Seconds, Speed
 from sweeps.planning.times.variants import variant_of

@@ -8,7 +8,8 @@ import pytest
 from analysis.reading.collect import Runs, collect
 from analysis.reading.sources import find_sources, open_source
 from lvae_core.errors import InputError
-from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.run_folder.folder import RunFolder
+from lvae_core.run_folder.study import Study
 
 from ..conftest import WriteRun
 

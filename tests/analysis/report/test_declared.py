@@ -7,7 +7,7 @@ from analysis.reading.sources import open_source
 from analysis.report.report import compose
 from analysis.stats.declared import declaration_note, declared_for
 from lvae_core.run_folder.declared_seeds import FILE, DeclaredSeeds, declare_seeds
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 
 BEFORE = DeclaredSeeds(4, "2026-11-28T14:03:59", 0, 0)
 LATE = DeclaredSeeds(4, "2026-11-28T14:03:59", 5, 6)

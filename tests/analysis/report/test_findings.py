@@ -20,7 +20,7 @@ from analysis.report.two_studies import compare_studies
 from analysis.stats.declared import UNDECLARED
 from analysis.stats.pairs import Baseline
 from lvae_core.run_folder.declared_seeds import declare_seeds
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 
 from ..conftest import WriteRun

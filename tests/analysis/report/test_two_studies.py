@@ -14,7 +14,7 @@ from analysis.reading.sources import open_source
 from analysis.report.two_studies import TwoStudies, compare_studies
 from analysis.tables.elements.table import Difference
 from lvae_core.run_folder.declared_seeds import declare_seeds
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 
 from ..conftest import WriteRun
 

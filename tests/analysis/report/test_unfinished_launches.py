@@ -8,8 +8,8 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.nothing_finished import nothing_finished
 from analysis.report.report import compose
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.planned_runs import write_planned_runs
+from lvae_core.run_folder.study import Study
 
 from ..conftest import WriteRun
 

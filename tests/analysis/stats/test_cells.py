@@ -11,7 +11,7 @@ from analysis.reading.sources import open_source
 from analysis.stats.average import Average, average, finite_mean
 from analysis.stats.cells import Cell, Counts
 from analysis.stats.over_seeds import average_cells
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 
 from ..conftest import WriteRun
 

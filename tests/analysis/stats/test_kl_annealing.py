@@ -14,8 +14,8 @@ from analysis.reading.sources import open_source
 from analysis.stats.kl_annealing import annealing_epochs, kl_weights_within_annealing
 from analysis.stats.over_seeds import average_cells
 from lvae_core.identity import fingerprint
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 
 from ...lvae_core.training.runs import CORPUS, run, short
 from ..conftest import WriteRun

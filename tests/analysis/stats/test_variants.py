@@ -15,7 +15,7 @@ from analysis.stats.cells import Cell
 from analysis.stats.over_seeds import average_cells
 from analysis.stats.variants import _complete
 from analysis.tables.elements.shown_variants import mark_shown
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 
 from ..conftest import WriteRun
 

@@ -12,7 +12,7 @@ from analysis.tables.notes.dataset import dataset_notes
 from lvae_core.config import RunConfig
 from lvae_core.identity import evaluation_id
 from lvae_core.protocols import he2019
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 
 from ..conftest import WriteRun

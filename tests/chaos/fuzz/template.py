@@ -15,9 +15,9 @@ from lvae_core.data.corpus import load
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder import claims
 from lvae_core.run_folder.declared_seeds import declare_seeds
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
 from lvae_core.run_folder.planned_runs import write_planned_runs
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps.trials.options import Options
 from sweeps.trials.search import Search

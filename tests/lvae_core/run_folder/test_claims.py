@@ -35,7 +35,7 @@ FAR = Holder(launch="theirs", host="far", machine="boot pid:[1]", pid=1, started
 HOLD = """
 import sys, time
 from lvae_core.run_folder.claims import HeldError, acquire
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 place, name, launch = sys.argv[1:]
 sys.stdin.readline()
 try:

@@ -13,7 +13,8 @@ from lvae_core.run_folder.declared_seeds import (
     declare_seeds,
     read_declared_seeds,
 )
-from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.folder import DamagedError
+from lvae_core.run_folder.study import Study
 
 RUN = "toy__lstm-lm__standard__L0__seed{}__0123abcd"
 

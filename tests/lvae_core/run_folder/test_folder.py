@@ -11,15 +11,9 @@ import pytest
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
-from lvae_core.run_folder.folder import (
-    TIMING_FIELDS,
-    DamagedError,
-    RunFolder,
-    Study,
-    open_study,
-    reproducible,
-)
+from lvae_core.run_folder.folder import TIMING_FIELDS, DamagedError, RunFolder, reproducible
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study, open_study
 from lvae_core.storage.store import open_store
 
 HEX = fingerprint(RunConfig(), "d" * 64)

@@ -2,13 +2,14 @@
 
 import pytest
 
-from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.folder import DamagedError
 from lvae_core.run_folder.planned_runs import (
     FILE,
     forget_planned_runs,
     read_planned_runs,
     write_planned_runs,
 )
+from lvae_core.run_folder.study import Study
 
 
 def test_a_later_launch_replaces_what_an_earlier_one_planned_and_an_end_forgets_it(tmp_path):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from lvae_core.run_folder.digests import seal
-from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.folder import DamagedError
 from lvae_core.run_folder.search_record import (
     FILE,
     RecordedSearch,
     read_recorded_search,
     write_recorded_search,
 )
+from lvae_core.run_folder.study import Study
 
 SEARCH = {"--space dropout": "0.1..0.6", "--sampler": "tpe", "hidden_size": "5"}
 ROUNDS = [[{"dropout": 0.1}, {"dropout": 0.25}], [{"dropout": 0.5}]]

@@ -18,8 +18,9 @@ from lvae_core.run_folder.evaluations import (
     is_evaluation,
     progress_file,
 )
-from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.run_folder.folder import RunFolder
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 from lvae_core.training.evaluate_again import evaluate_again
 from lvae_core.training.failures import DivergedError
 from lvae_core.training.runtime import Runtime

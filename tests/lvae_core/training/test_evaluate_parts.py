@@ -14,7 +14,8 @@ from lvae_core.errors import InputError
 from lvae_core.evaluation.evaluate import Part
 from lvae_core.identity import evaluation_id
 from lvae_core.run_folder.evaluations import part_count, progress_file
-from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.run_folder.folder import RunFolder
+from lvae_core.run_folder.study import Study
 from lvae_core.training.evaluate_again import evaluate_part
 from lvae_core.training.runtime import Runtime
 

@@ -16,7 +16,7 @@ import pytest
 from lvae_core.errors import InputError
 from lvae_core.identity import NUMERICS_VERSION
 from lvae_core.messages import printed
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from sweeps.checks import findings, node_facts, preflight, security
 from sweeps.checks.findings import Demand, Facts, Finding, Node
 from sweeps.checks.preflight import require

@@ -6,7 +6,7 @@ import pytest
 
 from lvae_core.data.corpus import load
 from lvae_core.errors import InputError
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps.packing import auto
 from sweeps.packing.devices import HeldDevice

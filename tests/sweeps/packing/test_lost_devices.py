@@ -12,7 +12,7 @@ import ray
 
 from lvae_core.data.corpus import load
 from lvae_core.errors import InputError
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps.packing import devices
 from sweeps.packing.auto import _probe_all

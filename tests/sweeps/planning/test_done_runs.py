@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lvae_core.data.corpus import load
-from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.run_folder.folder import RunFolder
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps.planning.done_runs import DoneRuns
 from sweeps.planning.loading import look_up

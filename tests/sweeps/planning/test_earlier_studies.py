@@ -11,8 +11,8 @@ import pytest
 from lvae_core.config import RunConfig, from_dict
 from lvae_core.data.corpus import Corpus, load
 from lvae_core.identity import fingerprint
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 from sweeps.planning.plan import Plan, make_plan
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "study_of_version_6"

@@ -10,7 +10,7 @@ import pytest
 
 from lvae_core.data.corpus import load
 from lvae_core.run_folder.evaluations import progress_file
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from sweeps.planning.evaluation_parts import PART_SECONDS, divided, evaluation_parts
 from sweeps.planning.times.list_scheduling import Work
 from sweeps.planning.times.simulation import simulated_launch

@@ -15,8 +15,8 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import load
 from lvae_core.identity import evaluation_id, fingerprint
 from lvae_core.run_folder.claims import acquire
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 from sweeps.options import LaunchOptions
 from sweeps.planning.loading import look_up
 from sweeps.planning.plan import Plan, make_plan

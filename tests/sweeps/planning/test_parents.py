@@ -11,7 +11,7 @@ import pytest
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.parents import parent_of
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps.planning.grid import Grid
 from sweeps.planning.parents import parents_notes, startable, with_parents

@@ -14,8 +14,8 @@ from lvae_core.data.corpus import load
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.claims import _machine, acquire
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 from sweeps.planning.grid import Grid
 from sweeps.planning.grids.run_list import run_lines
 from sweeps.planning.loading import look_up

@@ -11,8 +11,8 @@ import pytest
 
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.declared_seeds import declare_seeds
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps.paper_grid import main
 from sweeps.planning.plan import PlannedRun

@@ -12,7 +12,7 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import load
 from lvae_core.model.counts import parameter_count
 from lvae_core.model.text_model import TextModel
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import SYSTEMS, recipe
 from lvae_core.training.optimisation.learning_rate import RateState
 from lvae_core.training.optimisation.parts import make_optimiser

@@ -13,8 +13,8 @@ from lvae_core.data.corpus import load
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
 from lvae_core.messages import NOTICE
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps.paper_grid import main
 from sweeps.planning.loading import load_corpora, look_up

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.training.failures import DivergedError, failure_of
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from lvae_core.identity import _fingerprint_of_version_6, fingerprint
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.launching.progress.display import Display

@@ -18,9 +18,9 @@ import sweeps.search
 import sweeps.sweep
 from analysis.figures.elements import layout
 from lvae_core.data.corpus import load
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import RunName
 from lvae_core.run_folder.planned_runs import read_planned_runs
+from lvae_core.run_folder.study import Study
 from lvae_core.training.failures import DivergedError, failure_of
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute

@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lvae_core.messages import printed
 from lvae_core.run_folder.digests import seal_rows
-from lvae_core.run_folder.folder import open_study
+from lvae_core.run_folder.study import open_study
 from sweeps.launching.progress.events import Events, note_without_events, open_events
 
 from ....logs import expect_log

@@ -10,7 +10,7 @@ import pytest
 
 from lvae_core.errors import InputError
 from lvae_core.run_folder.claims import STALE_SECONDS
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from sweeps.launching.progress.board import Board
 from sweeps.launching.trouble import other_launches
 from sweeps.launching.trouble.other_launches import LOOK_SECONDS, OtherLaunches

@@ -1,7 +1,7 @@
 """A sweep declares the number of seeds of its study, and says if it has more or fewer."""
 
 from lvae_core.run_folder.declared_seeds import FILE, declare_seeds, read_declared_seeds
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps.grid_options import Options
 from sweeps.paper_grid import main

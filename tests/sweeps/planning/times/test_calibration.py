@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lvae_core.data.corpus import load
 from lvae_core.model.counts import operations
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps.planning.loading import look_up
 from sweeps.planning.plan import Plan

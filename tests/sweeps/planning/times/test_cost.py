@@ -11,8 +11,8 @@ from rich.console import Console
 from lvae_core.data.corpus import load
 from lvae_core.identity import fingerprint
 from lvae_core.model.counts import Amount, amount, operations
-from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps.planning.grid import Grid
 from sweeps.planning.loading import add_expected_times

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from lvae_core.data.corpus import load
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from sweeps.planning.grid import Grid
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.times.cost import variant_costs

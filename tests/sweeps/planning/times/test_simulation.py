@@ -9,7 +9,7 @@ import pytest
 from lvae_core.data.corpus import load
 from lvae_core.model.counts import operations
 from lvae_core.parents import parent_of
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps.paper_grid import main
 from sweeps.planning.plan import Plan, PlannedRun
