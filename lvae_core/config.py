@@ -12,10 +12,11 @@ import functools
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import PurePath
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from lvae_core.combinations import check_combinations
 from lvae_core.errors import InputError, check_name
 from lvae_core.fields.evaluation import EvaluationFields
 from lvae_core.fields.model import ModelFields
@@ -23,7 +24,6 @@ from lvae_core.fields.objective import ObjectiveFields
 from lvae_core.fields.optimisation import OptimisationFields
 from lvae_core.fields.parts import PARTS
 from lvae_core.fields.run import RunFields
-from lvae_core.ranges import check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,8 @@ class RunConfig(EvaluationFields, OptimisationFields, ObjectiveFields, ModelFiel
     def __post_init__(self) -> None:
         _check_types(self)
         dataset_label(self.dataset)
-        check_ranges(self)
+        _check_ranges(self)
+        check_combinations(self)
 
     def has(self, part: str) -> bool:
         """Whether the run has a part, one of :data:`lvae_core.fields.parts.PARTS`."""
@@ -109,6 +110,17 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 
 TYPE_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 """Type of a field -> what its value must be, for messages."""
+
+
+_RANGES = {f.name: f.metadata["ranges"] for f in fields(RunConfig) if f.metadata["ranges"]}
+
+
+def _check_ranges(config: RunConfig) -> None:
+    for name, ranges in _RANGES.items():
+        value = getattr(config, name)
+        for range_ in ranges:
+            if not range_.holds(value) and config.has(range_.part):
+                raise InputError(f"{name} = {value!r}: must be {range_.text}")
 
 
 def _check_types(config: RunConfig) -> None:

@@ -19,7 +19,7 @@ PACKAGES = ("lvae_core", "sweeps", "analysis")
 LAYERS: dict[str, tuple[set[str], ...]] = {
     "lvae_core": (
         {"environment", "errors", "fields"},
-        {"ranges"},
+        {"combinations"},
         {"config", "messages", "rng", "storage"},
         {"systems"},
         {"parents", "protocols"},

@@ -32,6 +32,3 @@ FEWEST_EXACT = 6
 
 ENCODER_SOURCES = ("lstm-lm", "autoencoder")
 """The runs that an encoder can start from by name; see ``parents.py``."""
-
-MAX_KAPPA = 1e4
-"""The largest vmf_kappa: beyond it the table of angles becomes too coarse for its 1e-8."""

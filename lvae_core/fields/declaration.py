@@ -1,9 +1,11 @@
-"""The declaration of a config field: its help, and the part and the stage that read it."""
+"""The declaration of a config field: its help, its range, and the part and the stage that read it."""
 
 from __future__ import annotations
 
 from dataclasses import field
 from typing import Any, Literal
+
+from lvae_core.fields.ranges import Range
 
 Group = Literal[
     "run", "data", "model", "objective", "optimiser", "budget", "validation", "evaluation", "arithmetic"
@@ -20,6 +22,7 @@ def option(
     group: Group,
     part: str = "every run",
     *,
+    ranges: Range | tuple[Range, ...] = (),
     stage: Stage = "training",
     added: bool = False,
 ) -> Any:
@@ -30,9 +33,17 @@ def option(
         help: one line of documentation.
         group: what it is about.
         part: what must be chosen for the field to be read, one of ``lvae_core.fields.parts.PARTS``.
+        ranges: what its value must be, all of them; for a text that no Literal lists, or a number.
         stage: what reads it.
         added: whether it came after numerics version 6. Its default must then leave training as it was
             before, so that fingerprints of earlier runs stand.
     """
-    metadata = {"help": help, "group": group, "part": part, "stage": stage, "added": added}
+    metadata = {
+        "help": help,
+        "group": group,
+        "part": part,
+        "ranges": (ranges,) if isinstance(ranges, Range) else ranges,
+        "stage": stage,
+        "added": added,
+    }
     return field(default=default, metadata=metadata)

@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lvae_core.fields.choices import EvalPrecision, Precision, TestedEpoch
+from lvae_core.fields.choices import FEWEST_EXACT, EvalPrecision, Precision, TestedEpoch
 from lvae_core.fields.declaration import option
+from lvae_core.fields.ranges import (
+    COUNT,
+    MOST_COUNT,
+    MOST_DRAWS,
+    NUMBER_FROM_0,
+    at_least,
+    at_most,
+    none_or,
+)
+
+_FOR_AN_ERROR = at_least(2, ", or it has no standard error")
+
+_MOST_MI_SAMPLES = at_most(10_000)
+"""They are in memory for a whole split at once: of Penn Treebank's test split, 10 GB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,15 +32,24 @@ class EvaluationFields:
         "draws per sentence in validation; importance-weighted: times L, for one bound of them all",
         "validation",
         "latent variable",
+        ranges=(at_least(1), MOST_DRAWS),
     )
     valid_precision: EvalPrecision = option(
         "float32", "of validation's matrix products", "validation", added=True
     )
     eval_batch_size: int = option(
-        32, "sentences encoded together in validation and evaluation", "validation", stage="both"
+        32,
+        "sentences encoded together in validation and evaluation",
+        "validation",
+        stage="both",
+        ranges=COUNT,
     )
     eval_chunk_tokens: int = option(
-        16384, "decoder positions at once in validation and evaluation", "validation", stage="both"
+        16384,
+        "decoder positions at once in validation and evaluation",
+        "validation",
+        stage="both",
+        ranges=COUNT,
     )
 
     valid_kl_weight: float = option(
@@ -35,6 +58,7 @@ class EvaluationFields:
         "validation",
         "latent variable",
         added=True,
+        ranges=NUMBER_FROM_0,
     )
 
     # Evaluation on the test split
@@ -51,6 +75,7 @@ class EvaluationFields:
         "evaluation",
         "latent variable",
         stage="evaluation",
+        ranges=(_FOR_AN_ERROR, at_most(1_000_000)),
     )
     iw_exact_samples: int = option(
         24,
@@ -58,6 +83,7 @@ class EvaluationFields:
         "evaluation",
         "latent variable",
         stage="evaluation",
+        ranges=(none_or("0", at_least(FEWEST_EXACT)), MOST_COUNT),
     )
     mi_samples: int = option(
         8,
@@ -65,6 +91,7 @@ class EvaluationFields:
         "evaluation",
         "latent variable",
         stage="evaluation",
+        ranges=(_FOR_AN_ERROR, _MOST_MI_SAMPLES),
     )
     mi_batch_size: int = option(
         0,
@@ -73,6 +100,7 @@ class EvaluationFields:
         "latent variable",
         stage="evaluation",
         added=True,
+        ranges=(none_or("0", at_least(2)), MOST_COUNT),
     )
     eval_precision: EvalPrecision = option(
         "float32", "of the estimates' matrix products", "evaluation", stage="evaluation"

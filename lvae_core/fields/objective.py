@@ -6,6 +6,16 @@ from dataclasses import dataclass
 
 from lvae_core.fields.choices import EncoderGradient, KLSchedule, ReverseClipping
 from lvae_core.fields.declaration import option
+from lvae_core.fields.ranges import (
+    ABOVE_0,
+    BELOW_1,
+    COUNT,
+    COUNT_FROM_0,
+    FROM_0,
+    NUMBER_ABOVE_0,
+    NUMBER_FROM_0,
+    SHARE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,9 +23,11 @@ class ObjectiveFields:
     """The objective, and inference by steps on it."""
 
     # Objective
-    kl_weight: float = option(1.0, "beta after annealing", "objective", "latent variable")
+    kl_weight: float = option(
+        1.0, "beta after annealing", "objective", "latent variable", ranges=NUMBER_FROM_0
+    )
     kl_anneal_epochs: float = option(
-        10.0, "epochs over which beta rises linearly", "objective", "latent variable"
+        10.0, "epochs over which beta rises linearly", "objective", "latent variable", ranges=FROM_0
     )
     kl_anneal_steps: int = option(
         0,
@@ -23,9 +35,15 @@ class ObjectiveFields:
         "objective",
         "linear annealing",
         added=True,
+        ranges=COUNT_FROM_0,
     )
     kl_start: float = option(
-        0.0, "beta at the first step, as a share of kl_weight", "objective", "latent variable", added=True
+        0.0,
+        "beta at the first step, as a share of kl_weight",
+        "objective",
+        "latent variable",
+        added=True,
+        ranges=SHARE,
     )
     kl_schedule: KLSchedule = option(
         "linear",
@@ -35,7 +53,12 @@ class ObjectiveFields:
         added=True,
     )
     kl_cycles: int = option(
-        4, "cycles of beta, each rising over its first half", "objective", "cyclical annealing", added=True
+        4,
+        "cycles of beta, each rising over its first half",
+        "objective",
+        "cyclical annealing",
+        added=True,
+        ranges=COUNT,
     )
     free_bits: float = option(
         0.0,
@@ -43,6 +66,7 @@ class ObjectiveFields:
         "objective",
         "ELBO objective",
         added=True,
+        ranges=NUMBER_FROM_0,
     )
     encoder_gradient: EncoderGradient = option(
         "doubly_reparameterised",
@@ -60,6 +84,7 @@ class ObjectiveFields:
         "semi-amortised inference",
         stage="both",
         added=True,
+        ranges=COUNT_FROM_0,
     )
     svi_step_size: float = option(
         1.0,
@@ -68,9 +93,16 @@ class ObjectiveFields:
         "semi-amortised inference",
         stage="both",
         added=True,
+        ranges=NUMBER_ABOVE_0,
     )
     svi_momentum: float = option(
-        0.5, "gamma of the K steps", "objective", "semi-amortised inference", stage="both", added=True
+        0.5,
+        "gamma of the K steps",
+        "objective",
+        "semi-amortised inference",
+        stage="both",
+        added=True,
+        ranges=BELOW_1,
     )
     svi_max_sentence_norm: float = option(
         0.0,
@@ -79,6 +111,7 @@ class ObjectiveFields:
         "semi-amortised inference",
         stage="both",
         added=True,
+        ranges=NUMBER_FROM_0,
     )
     sa_clip: ReverseClipping = option(
         "consistent",
@@ -93,4 +126,5 @@ class ObjectiveFields:
         "objective",
         "clipped reverse pass",
         added=True,
+        ranges=ABOVE_0,
     )

@@ -13,6 +13,10 @@ from lvae_core.fields.choices import (
     PatienceRule,
 )
 from lvae_core.fields.declaration import option
+from lvae_core.fields.ranges import ABOVE_0, BELOW_1, COUNT, COUNT_FROM_0, FACTOR, FROM_0, at_least
+
+_NORMAL = at_least(1e-38)
+"""Below it float32 has no such number, and a word that was not read would be moved by 0/0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,17 +24,28 @@ class OptimisationFields:
     """Gradient steps: batches, optimiser, learning rate, when training ends."""
 
     # Optimiser and schedule
-    batch_size: int = option(32, "sentences per gradient step", "optimiser")
+    batch_size: int = option(32, "sentences per gradient step", "optimiser", ranges=COUNT)
     batching: Batching = option(
         "bucketed", "which sentences share a batch: of similar, any or equal length", "optimiser"
     )
-    learning_rate: float = option(1.0, "before any decay", "optimiser")
+    learning_rate: float = option(1.0, "before any decay", "optimiser", ranges=ABOVE_0)
     max_grad_norm: float = option(
-        5.0, "the gradient's 2-norm is clipped to this; 0: no clipping", "optimiser"
+        5.0, "the gradient's 2-norm is clipped to this; 0: no clipping", "optimiser", ranges=FROM_0
     )
-    adam_beta1: float = option(0.9, "decay of Adam's first moment", "optimiser", "Adam", added=True)
-    adam_beta2: float = option(0.999, "decay of Adam's second moment", "optimiser", "Adam", added=True)
-    adam_epsilon: float = option(1e-8, "added to Adam's denominator", "optimiser", "Adam", added=True)
+    adam_beta1: float = option(
+        0.9, "decay of Adam's first moment", "optimiser", "Adam", added=True, ranges=BELOW_1
+    )
+    adam_beta2: float = option(
+        0.999, "decay of Adam's second moment", "optimiser", "Adam", added=True, ranges=BELOW_1
+    )
+    adam_epsilon: float = option(
+        1e-8,
+        "added to Adam's denominator",
+        "optimiser",
+        "Adam",
+        added=True,
+        ranges=(ABOVE_0, _NORMAL),
+    )
     lr_schedule: LRSchedule = option(
         "plateau",
         "when the rate is lowered: after each epoch without improvement; after every epoch from the first "
@@ -38,22 +53,38 @@ class OptimisationFields:
         "optimiser",
         added=True,
     )
-    lr_decay: float = option(0.5, "factor on the rate when it is lowered", "optimiser")
+    lr_decay: float = option(0.5, "factor on the rate when it is lowered", "optimiser", ranges=FACTOR)
     lr_decay_from: int = option(
         15,
         "first epoch, from 1, after which the rate may be lowered",
         "optimiser",
         "decay from an epoch",
         added=True,
+        ranges=COUNT,
     )
     lr_decay_interval: int = option(
-        2, "epochs between two decays of the rate", "optimiser", "decay at intervals", added=True
+        2,
+        "epochs between two decays of the rate",
+        "optimiser",
+        "decay at intervals",
+        added=True,
+        ranges=COUNT,
     )
     lr_smallest: float = option(
-        0.03, "stop when the rate is below this", "optimiser", "decay after a plateau", added=True
+        0.03,
+        "stop when the rate is below this",
+        "optimiser",
+        "decay after a plateau",
+        added=True,
+        ranges=FROM_0,
     )
     lr_max_decays: int = option(
-        5, "stop at this many decays of the rate", "optimiser", "reload of the best", added=True
+        5,
+        "stop at this many decays of the rate",
+        "optimiser",
+        "reload of the best",
+        added=True,
+        ranges=COUNT,
     )
     reload_after: int = option(
         2,
@@ -61,6 +92,7 @@ class OptimisationFields:
         "optimiser",
         "reload of the best",
         added=True,
+        ranges=COUNT,
     )
     decay_while_annealing: bool = option(
         False,
@@ -69,7 +101,7 @@ class OptimisationFields:
         "plateau while annealing",
     )
     patience: int = option(
-        3, "stop at this many epochs without improvement", "optimiser", "plateau schedule"
+        3, "stop at this many epochs without improvement", "optimiser", "plateau schedule", ranges=COUNT
     )
     patience_rule: PatienceRule = option(
         "in_all", "which of them count: all, or those in a row", "optimiser", "plateau schedule", added=True
@@ -81,8 +113,10 @@ class OptimisationFields:
         "plateau schedule",
         added=True,
     )
-    max_epochs: int = option(30, "epochs at most", "budget")
-    max_steps: int = option(0, "gradient steps at most (a smoke test); 0: no limit", "budget")
+    max_epochs: int = option(30, "epochs at most", "budget", ranges=COUNT)
+    max_steps: int = option(
+        0, "gradient steps at most (a smoke test); 0: no limit", "budget", ranges=COUNT_FROM_0
+    )
 
     # The phase of aggressive steps (He et al. 2019)
     aggressive_mi: AggressiveMI = option(
@@ -100,5 +134,10 @@ class OptimisationFields:
         added=True,
     )
     aggressive_max_epochs: int = option(
-        0, "epochs of the phase at most; 0: no limit", "optimiser", "aggressive step", added=True
+        0,
+        "epochs of the phase at most; 0: no limit",
+        "optimiser",
+        "aggressive step",
+        added=True,
+        ranges=COUNT_FROM_0,
     )

@@ -114,5 +114,5 @@ def test_a_change_of_any_module_that_reading_a_run_imports_makes_the_cache_inval
         if name not in reached and name in imports():
             reached.add(name)
             to_visit += [found.module for found in imports()[name]]
-    assert {"lvae_core.fields.parts", "lvae_core.ranges", "lvae_core.parents"} < reached
+    assert {"lvae_core.fields.parts", "lvae_core.combinations", "lvae_core.parents"} < reached
     assert reached <= {module_name(file) for file in cache_module.code_files()}
