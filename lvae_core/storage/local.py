@@ -126,7 +126,12 @@ class LocalStore:
         for part in folder.relative_to(self.root).parts:
             place = place / part
             with contextlib.suppress(FileExistsError):
-                place.mkdir()
+                try:
+                    place.mkdir()
+                except FileNotFoundError:
+                    if place.parent.is_dir():
+                        raise _takes_no_folders(place.parent, place) from None
+                    raise
                 _sync_folder(place.parent)
 
     def _put(self, path: str, data: bytes, publish: Callable[[Path, Path], bool]) -> bool:
@@ -151,8 +156,18 @@ def _make_root(root: Path) -> None:
         above = next((folder for folder in root.parents if folder.is_dir()), None)
         if above is None:
             raise
-        # Some file systems, such as /proc, take no new folders and say that the new one does not exist.
-        raise OSError(errno.EOPNOTSUPP, f"no folder can be made in {above}", str(root)) from None
+        raise _takes_no_folders(above, root) from None
+    except FileExistsError as error:
+        link = next((place for place in (root, *root.parents) if place.is_symlink()), None)
+        if link is None or link.exists():
+            raise
+        what = f"a link to {link.readlink()}, which does not exist"
+        raise OSError(error.errno, what, str(link)) from None
+
+
+def _takes_no_folders(above: Path, folder: Path) -> OSError:
+    # Some file systems, such as /proc, say of a new folder that it does not exist.
+    return OSError(errno.EOPNOTSUPP, f"no folder can be made in {above}", str(folder))
 
 
 def local_path(path: str | Path) -> Path:

@@ -130,8 +130,17 @@ def _recorded(
     except ClaimLostError as error:
         raise InputError(f"{error}; do the same again to resume it") from None
     except OSError as error:
-        raise InputError(describe(error, str(folder), "do the same again to resume it")) from None
+        raise InputError(describe(error, str(folder), _next_step(folder))) from None
     except Exception as error:
         with contextlib.suppress(OSError):  # the error says more than that it could not be recorded
             folder.write_failure(*failure_of(error), file=failure)
         raise
+
+
+def _next_step(folder: RunFolder) -> str:
+    """Say what to do once the storage works again."""
+    try:
+        may_resume = folder.has_checkpoint()
+    except OSError:
+        may_resume = True
+    return "do the same again to resume it" if may_resume else "do the same again"

@@ -175,7 +175,18 @@ def test_a_place_that_takes_no_folders_is_refused_at_once(monkeypatch):
 
     monkeypatch.setattr("os.mkdir", refuse)
     slept = []
-    store = RetryingStore(LocalStore("/proc/x/study"), sleep=slept.append)
-    with pytest.raises(OSError, match="no folder can be made in /proc"):
-        store.write("run/file", b"")
+    for place in ("/proc/x/study", "/proc"):
+        store = RetryingStore(LocalStore(place), sleep=slept.append)
+        with pytest.raises(OSError, match="no folder can be made in /proc"):
+            store.write("run/file", b"")
     assert slept == []
+
+
+@pytest.mark.parametrize("below", ["", "study"])
+def test_a_link_to_a_folder_that_does_not_exist_is_named(tmp_path, below):
+    """As to a disk that is not mounted."""
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "unplugged")
+    with pytest.raises(OSError, match="a link to .*/unplugged, which does not exist") as caught:
+        LocalStore(link / below).write("run/file", b"")
+    assert caught.value.filename == str(link)
