@@ -23,12 +23,16 @@ from analysis.tables.elements.table import cell_label, row_label
 from analysis.tables.notes.capped import capped
 from lvae_core.config import RunConfig
 from lvae_core.protocols import ORIGINALS, Protocol, with_protocol
+from lvae_core.systems import has_own_sizes
 
 _NOT_STATED = frozenset((*EVALUATION_FIELDS, "iw_exact_samples")) - {"iw_samples"}
 """Fields of evaluation of which the paper says nothing, so that no run can depart from it."""
 
 _OF_DATA = frozenset(f.name for f in fields(RunConfig) if f.metadata["group"] == "data")
 """Fields that the recipe of a folder's text takes from the text."""
+
+_CHOSEN_BY_TEXT = "min_count"
+"""The field that the text of a folder chooses when its runs are planned, so that no recipe is known here."""
 
 _PROTOCOL_WORDS: dict[Protocol, str] = {
     "original": "as trained by its authors",
@@ -62,10 +66,11 @@ def differences_from_recipes(done: pd.DataFrame, dataset: str) -> Iterable[str]:
     """Name the fields in which runs depart from the recipes of their systems, under the nearer protocol."""
     changes: Counter[tuple[str, str, str]] = Counter()
     configs = _configs(done)
+    passed_over = OF_SYSTEM | _NOT_STATED | (set() if has_own_sizes(dataset) else {_CHOSEN_BY_TEXT})
     for system, setting, protocol, rows in _by_protocol(done):
         planned = with_protocol(recipe_of(system, dataset, setting), protocol)
         for name in CONFIG_FIELDS:
-            if name not in OF_SYSTEM | _NOT_STATED:
+            if name not in passed_over:
                 expected = getattr(planned, name)
                 for value, count in Counter(configs[name][rows]).most_common():
                     if value is not None and value != expected:

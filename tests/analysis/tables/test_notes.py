@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from analysis.published.catalogue import use
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.stats.over_seeds import average_cells
@@ -212,6 +213,25 @@ def test_a_config_that_differs_from_the_recipe_is_noted(tmp_path: Path, write_ru
         "the differences from the published numbers may include this"
     ]
     assert "hidden_size=256 instead of 1024 (1 of 1 runs);" in notes(tmp_path, "yahoo")[0]
+
+
+def test_what_the_text_of_a_folder_chooses_is_no_difference_from_a_recipe(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text(
+        "table,dataset,source,system,setting,metric,mean,beside\n2,mine,me,LSTM-LM,standard,nll,98,yes\n"
+    )
+    use([str(own)])
+    try:
+        write_run("lstm-lm", dataset="mine", min_count=2)
+        assert notes(tmp_path, "mine") == []
+        write_run("lstm-lm", dataset="mine", min_count=2, max_epochs=3)
+        (note,) = [note for note in notes(tmp_path, "mine") if note.startswith("not run by")]
+        assert "max_epochs=3 instead of 30 (1 of 2 runs);" in note
+        assert "min_count" not in note
+    finally:
+        use()
 
 
 def test_the_protocol_of_systems_with_two_is_named(tmp_path: Path, write_run: WriteRun) -> None:
