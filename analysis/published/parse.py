@@ -107,7 +107,7 @@ def _fact(found: Mapping[str, str]) -> Fact:
     if not re.fullmatch(r"([23][a-z]?)?", row["table"]):
         raise InputError(f"table {row['table']!r}: must be 2 or 3 with an optional letter, or empty")
     _one_of(row, "setting", ("standard", "inputless"))
-    _one_of(row, "metric", METRICS[row["table"][:1]])
+    _check_metric(row)
     if row["table"].startswith("3") and row["setting"] != "standard":
         raise InputError("setting: Table 3 has the standard setting alone; leave table empty")
     for column in ("beside", "defined"):
@@ -147,6 +147,21 @@ def _fact(found: Mapping[str, str]) -> Fact:
         defined=row["defined"] != "no",
         note=row["note"],
     )
+
+
+def _check_metric(row: Mapping[str, str]) -> None:
+    """Check that the table of a row has its metric; if not, name the table that has it."""
+    metric = _one_of(row, "metric", METRICS[""])
+    table = row["table"][:1]
+    if metric in METRICS[table]:
+        return
+    # Table 3 has the standard setting alone.
+    others = [name for name in ("2", "3") if metric in METRICS[name]]
+    if row["setting"] != "standard":
+        others = [name for name in others if name != "3"]
+    empty = "leave table and beside empty" if row["beside"] == "yes" else "leave table empty"
+    remedy = " or ".join([*(f"give table {name}" for name in others), empty])
+    raise InputError(f"metric {metric!r}: table {table} has {', '.join(METRICS[table])}; {remedy}")
 
 
 def _one_of(row: Mapping[str, str], column: str, valid: Iterable[str]) -> str:

@@ -225,7 +225,23 @@ def test_a_file_of_a_user_adds_numbers_and_a_dataset(own: Path) -> None:
         ([HEADER, ROW + "-1"], "f.csv:2: std '-1': must not be negative"),
         (
             [HEADER, ROW.replace("nll,1", "nll_iw,1")],
-            "f.csv:2: unknown metric 'nll_iw'; choose from nll, kl",
+            "f.csv:2: metric 'nll_iw': table 2 has nll, kl, ppl; give table 3 or leave table empty$",
+        ),
+        (
+            [HEADER, ROW.replace("standard,nll", "inputless,nll_iw")],
+            "f.csv:2: metric 'nll_iw': table 2 has nll, kl, ppl; leave table empty$",
+        ),
+        (
+            [HEADER + ",beside", ROW.replace("nll,1", "mi,1") + ",yes"],
+            "f.csv:2: metric 'mi': table 2 has nll, kl, ppl; leave table and beside empty$",
+        ),
+        (
+            [HEADER, ROW.replace("2a", "3").replace("nll,1", "kl,1")],
+            "f.csv:2: metric 'kl': table 3 has nll, nll_iw; give table 2 or leave table empty$",
+        ),
+        (
+            [HEADER, ROW.replace("nll,1", "bits,1")],
+            "f.csv:2: unknown metric 'bits'; choose from nll, nll_iw, kl, ppl, mi, au$",
         ),
         ([HEADER, ROW.replace("kim2018", "")], "f.csv:2: source: is empty; every number needs one"),
         ([HEADER, ROW.replace("standard", "upside")], "f.csv:2: unknown setting 'upside'; choose from"),
