@@ -112,7 +112,7 @@ def _table(
     huge = _huge([*((c.a, c.b) for c in compared), *halves])
     substitutes = substitute_notes(compared, (" of B", " of A"))
     notes = (
-        "A, B: over the n common seeds. B - A: mean difference over them, with its 95% t interval. "
+        "A, B: over the n common seeds, empty if there is none. B - A: mean difference over them, with its 95% t interval. "
         + verdict_note("B", "A", lower="B lower", over=" over the rows of a heading"),
         *([RULE] if any(c.metric.startswith("nll") for c in compared) else []),
         *huge,
@@ -160,7 +160,7 @@ def _line(comparison: Comparison, names: Mapping[str, str]) -> Line:
         (
             a,
             b,
-            None if paired.mean is None else Difference(paired.mean, paired.interval, b, a),
+            Difference(paired.mean, paired.interval, b, a) if b and a and paired.mean is not None else None,
             *verdict_values(comparison),
         ),
     )
@@ -179,10 +179,12 @@ def _label(cell: Cell, names: Mapping[str, str]) -> str:
     return f"  {cell_label(dataclasses.replace(cell, short_name=names.get(cell.variant)), ' ({})')}"
 
 
-def _over(whole: Average, seeds: Sequence[int]) -> Average:
-    """An average over some of its seeds; it stays as it is if it has none of them."""
+def _over(whole: Average, seeds: Sequence[int]) -> Average | None:
+    """An average over some of its seeds; None if it has none of them."""
     kept = [position for position, seed in enumerate(whole.seeds) if seed in seeds]
-    if len(kept) in (0, whole.n):
+    if not kept:
+        return None
+    if len(kept) == whole.n:
         return whole
     errors = [whole.mc_stderrs[k] for k in kept]
     part = average(

@@ -32,7 +32,7 @@ _OF_DATA = frozenset(f.name for f in fields(RunConfig) if f.metadata["group"] ==
 """Fields that the recipe of a folder's text takes from the text."""
 
 _CHOSEN_BY_TEXT = "min_count"
-"""The field that the text of a folder chooses when its runs are planned, so that no recipe is known here."""
+"""The field that a folder's text chooses when runs are planned, so finished runs alone do not tell it."""
 
 _PROTOCOL_WORDS: dict[Protocol, str] = {
     "original": "as trained by its authors",

@@ -283,6 +283,17 @@ def test_studies_without_a_common_seed_are_noted(tmp_path: Path, write_run: Writ
     assert compared(tmp_path).notes == ("the studies have no finished run of the same cell and seed",)
 
 
+def test_rows_without_a_common_seed_have_no_means(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run(seed=0, study="a")
+    write_run(seed=1, study="b")
+    pair = compared(tmp_path)
+    a, b, difference, interval, n, *_ = lines(pair, "standard, NLL (as published)")["LSTM-VAE L=1"]
+    assert (a, b, difference, interval, n) == (None, None, None, None, "0")
+    assert all(
+        t.notes[0].startswith("A, B: over the n common seeds, empty if there is none") for t in pair.tables
+    )
+
+
 def test_cells_are_paired_where_a_field_depends_on_the_setting(tmp_path: Path, write_run: WriteRun) -> None:
     """A has the recipe's concentration in each setting, B has another one in both."""
     numbers = {
