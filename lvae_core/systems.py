@@ -62,9 +62,16 @@ def sa_vae(base: RunConfig) -> RunConfig:
 
     The protocol is that of Kruengkrai (2019), so that it differs from LSTM-VAE in the inference alone. Each
     of the K steps takes one draw; the L samples come from the posterior after the last step. Their code
-    clips the gradient of a mean over 32 sentences at 5, which leaves 32 of one length about 28 each.
+    clips gradients by λ, and products of the reverse pass, of a batch at 5; here each sentence is clipped
+    by itself: where a batch is clipped for a few sentences, the others learn nothing.
     """
-    return replace(lstm_vae(base), system="sa-vae", inference="semi_amortised", svi_max_sentence_norm=28.0)
+    return replace(
+        lstm_vae(base),
+        system="sa-vae",
+        inference="semi_amortised",
+        svi_max_sentence_norm=5.0,
+        sa_clip="per_sentence",
+    )
 
 
 def lstm_iwae(base: RunConfig) -> RunConfig:

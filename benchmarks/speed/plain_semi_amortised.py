@@ -34,7 +34,7 @@ class PlainSemiAmortised(PlainModel):
         self.steps, self.momentum = config.svi_steps, config.svi_momentum
         self.rate = config.svi_step_size / AUTHORS_BATCH
         self.max_sentence_norm = config.svi_max_sentence_norm
-        self.max_norm = config.svi_max_grad_norm if config.sa_clip == "consistent" else 0.0
+        self.clipping, self.max_norm = config.sa_clip, config.svi_max_grad_norm
 
     def differentiate(self, words: Tensor, num_samples: int, kl_weight: float = 1.0) -> Tensor:
         """Add the gradients of the loss at λ_K to those of the parameters and return the loss."""
@@ -68,13 +68,18 @@ class PlainSemiAmortised(PlainModel):
             parameter for name, parameter in self.named_parameters() if name.split(".")[0] not in ENCODER
         ]
         of_velocity = torch.zeros_like(of_point)
+        longest = torch.linalg.vector_norm(of_point, dim=1, keepdim=True)
         while path:  # each graph is freed once it has been used
             point, gradient = path.pop()
             of_velocity = of_velocity + self.rate * of_point
             second, *of_decoder = torch.autograd.grad(gradient, [point, *decoder], of_velocity)
             of_point = of_point - second
-            if self.max_norm > 0:
+            if self.clipping == "consistent":
                 clip([of_point], self.max_norm)
+            if self.clipping == "per_sentence":
+                norms = torch.linalg.vector_norm(of_point, dim=1, keepdim=True)
+                of_point = of_point * (longest / norms).clamp(max=1.0)
+            if self.clipping != "none":
                 clip(of_decoder, self.max_norm)
             for parameter, part in zip(decoder, of_decoder, strict=True):
                 assert parameter.grad is not None

@@ -115,7 +115,7 @@ class ObjectiveFields:
     )
     sa_clip: ReverseClipping = option(
         "consistent",
-        "consistent: clip every product of the reverse pass at svi_max_grad_norm",
+        "clip the reverse pass at svi_max_grad_norm; per_sentence: and let no gradient of a sentence grow",
         "objective",
         "semi-amortised inference",
         added=True,

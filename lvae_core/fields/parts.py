@@ -78,9 +78,9 @@ PARTS: dict[str, Part] = {
     ),
     "clipped reverse pass": Part(
         lambda config: (
-            _latent(config) and config.inference == "semi_amortised" and config.sa_clip == "consistent"
+            _latent(config) and config.inference == "semi_amortised" and config.sa_clip != "none"
         ),
-        "sa_clip=consistent and inference=semi_amortised, as in sa-vae",
+        "a sa_clip other than none and inference=semi_amortised, as in sa-vae",
     ),
     "cyclical annealing": Part(
         lambda config: _latent(config) and config.kl_schedule == "cyclical",

@@ -27,8 +27,12 @@ is computed anew, so that memory does not grow with K, except by λ_k, ∇f_k an
 generator.
 A training step takes K + 2K + 1 passes through the decoder: 61 for K = 20.
 
-The reverse pass is clipped, too: it keeps λ̄ after each step, and each H_θλ u, within a norm. The two
-gradients of a difference are never clipped: their difference would then be one of lengths.
+The reverse pass is clipped, too: each H_θλ u to a norm, and λ̄ after each step. A step that makes the λ̄ of
+a sentence longer is one from which near posteriors part, for example across a ridge of f_k. Over K steps
+these factors multiply, and what comes out is noise whose length clipping sets. So "per_sentence" lets the λ̄
+of no sentence grow beyond its length at λ_K: one that contracts keeps its exact gradient, beside whatever
+others. "consistent" clips λ̄ of the batch. The two gradients of a difference are never clipped: their
+difference would then be one of lengths.
 """
 
 from __future__ import annotations
@@ -44,6 +48,7 @@ from torch.autograd.function import once_differentiable
 
 from lvae_core.config import RunConfig
 from lvae_core.data.batches import Batch, send
+from lvae_core.fields.choices import ReverseClipping
 from lvae_core.model.contracts import Model, Noise, Posterior
 
 AUTHORS_BATCH = 32
@@ -68,19 +73,21 @@ class Rule(NamedTuple):
     """γ."""
     max_gradient: float
     """m, of the gradient of a sentence; 0: no clipping."""
+    clipping: ReverseClipping
+    """Of the reverse pass."""
     max_norm: float
-    """Of λ̄ and of each H_θλ u; 0: no clipping."""
+    """Of each H_θλ u, and of λ̄ if that is clipped for the batch."""
 
     @staticmethod
     def of(config: RunConfig) -> Rule:
         """Return the rule that a config names."""
-        max_norm = config.svi_max_grad_norm if config.sa_clip == "consistent" else 0.0
         return Rule(
             config.svi_steps,
             config.svi_step_size,
             config.svi_momentum,
             config.svi_max_sentence_norm,
-            max_norm,
+            config.sa_clip,
+            config.svi_max_grad_norm,
         )
 
     @property
@@ -232,14 +239,18 @@ class Way:
         """
         rule = self.descent.rule
         lambda_bar, v_bar = gradient, torch.zeros_like(gradient)
+        longest = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
         theta_bar: Gradients = [None] * len(parameters)
         for k in reversed(range(rule.steps)):
             v_bar = v_bar + rule.rate * lambda_bar
             u = _through_clipping(v_bar, self.passed[k].gradient, rule.max_gradient)
             of_lambda, of_theta = self.product(k, u, parameters)
             lambda_bar = lambda_bar - of_lambda
-            if rule.max_norm > 0:
+            if rule.clipping == "consistent":
                 lambda_bar = lambda_bar * _clipping([lambda_bar], rule.max_norm)
+            if rule.clipping == "per_sentence":
+                lambda_bar = lambda_bar * _factors(lambda_bar, longest)
+            if rule.clipping != "none":
                 scale = _clipping(of_theta, rule.max_norm)
                 of_theta = [None if part is None else part * scale for part in of_theta]
             for i, part in enumerate(of_theta):
@@ -324,10 +335,10 @@ def _through_clipping(v: Tensor, gradient: Tensor, max_norm: float) -> Tensor:
     return torch.where(factor < 1, factor * (v - along * gradient), v)
 
 
-def _factors(gradient: Tensor, max_norm: float) -> Tensor:
-    """The factors that clip each row, (B, 1); 1 for a row that is short enough."""
-    factors: Tensor = (max_norm / torch.linalg.vector_norm(gradient, dim=1, keepdim=True)).clamp(max=1.0)
-    return factors
+def _factors(rows: Tensor, longest: float | Tensor) -> Tensor:
+    """The factors that clip each row to a 2-norm, (B, 1); 1 for a row that is short enough."""
+    norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    return torch.where(norms > longest, longest / norms, 1.0)
 
 
 def _clipping(gradients: Sequence[Tensor | None], max_norm: float) -> Tensor:

@@ -49,7 +49,9 @@ def give_noise(noise: Iterator[torch.Tensor], monkeypatch) -> None:
     "clipping",
     [
         {"sa_clip": "none"},
-        {"svi_max_grad_norm": 1e-2},
+        {"sa_clip": "consistent", "svi_max_grad_norm": 1e-2},
+        {"sa_clip": "per_sentence"},
+        {"sa_clip": "per_sentence", "svi_max_grad_norm": 1e-2},
         {"svi_max_sentence_norm": 0.0},
         {"svi_max_sentence_norm": 0.1},
     ],

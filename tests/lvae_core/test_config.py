@@ -145,7 +145,7 @@ def test_a_config_is_immutable():
         ({"svi_momentum": 1.0}, "svi_momentum = 1.0: must be in [0, 1)"),
         ({"svi_max_sentence_norm": -1.0}, "svi_max_sentence_norm = -1.0: must be 0 or more"),
         ({"svi_max_grad_norm": 0.0}, "svi_max_grad_norm = 0.0: must be above 0"),
-        ({"sa_clip": "released"}, "unknown sa_clip 'released': choose from consistent, none"),
+        ({"sa_clip": "released"}, "unknown sa_clip 'released': choose from consistent, per_sentence, none"),
         ({"inference": "semi_amortised", "precision": "auto"}, "use precision = 'float32'"),
         ({"inference": "semi_amortised", "precision": "bfloat16"}, "use precision = 'float32'"),
         ({"inference": "semi_amortised", "posterior": "von_mises_fisher"}, "use posterior = 'gaussian'"),

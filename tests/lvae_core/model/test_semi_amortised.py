@@ -1,5 +1,6 @@
 """Semi-amortised inference against loops by hand that autograd differentiates in float64."""
 
+import dataclasses
 import math
 
 import pytest
@@ -22,7 +23,8 @@ BETA, STEP = 0.7, 17
 
 def config_of(**fields):
     base = {"num_samples": 1, "init_scale": 0.8, "seed": 5, "dropout": 0.0, "latent_size": 3}
-    return tiny.config("sa-vae", **{**base, "svi_step_size": 8.0, "sa_clip": "none", **fields})
+    plain = {"svi_max_sentence_norm": 0.0, "sa_clip": "none"}
+    return tiny.config("sa-vae", **{**base, "svi_step_size": 8.0, **plain, **fields})
 
 
 def gradients_of(config, *, system: str = "sa-vae", step: int = STEP) -> dict[str, torch.Tensor]:
@@ -151,7 +153,7 @@ def test_steps_of_size_0_give_the_gradient_of_lstm_vae_at_the_encoders_posterior
     config = config_of(dropout=0.5)
     batch, key = tiny.batch(SENTENCES), Key(5, "latent", (STEP,))
     results = []
-    for rule in (Rule(3, 0.0, 0.5, 0.1, 5.0), None):
+    for rule in (Rule(3, 0.0, 0.5, 0.1, "consistent", 5.0), None):
         model = tiny.double_model(config, CLASSES)
         epsilon = BatchNoise(model.posterior, model.latent_size, key, 4)
         masks = torch_generator(5, "dropout", STEP)
@@ -217,10 +219,11 @@ def test_a_product_with_nothing_is_nothing():
     assert not any(part.to_dense().any() for part in others if part is not None)
 
 
-def test_clipping_keeps_the_directions_of_the_products():
+@pytest.mark.parametrize("sa_clip", ["consistent", "per_sentence"])
+def test_clipping_keeps_the_directions_of_the_products(sa_clip):
     # Far below the norm of the gradients of f: clipping those would change every difference.
     norm = 1e-3
-    config = config_of(svi_steps=2, sa_clip="consistent", svi_max_grad_norm=norm)
+    config = config_of(svi_steps=2, sa_clip=sa_clip, svi_max_grad_norm=norm)
     model = tiny.double_model(config, CLASSES)
     read = [p for name, p in model.named_parameters() if not name.startswith("encoder.")]
     bar = torch.randn(4, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -231,16 +234,47 @@ def test_clipping_keeps_the_directions_of_the_products():
         assert length > norm
         return [part * norm / length for part in parts]
 
-    v, total = torch.zeros_like(bar), [torch.zeros_like(p) for p in read]
+    def shortened(rows: torch.Tensor) -> torch.Tensor:
+        if sa_clip == "consistent":
+            return clipped([rows])[0]
+        pairs = zip(rows, start, strict=True)
+        return torch.stack([row * min(1.0, float(first.norm() / row.norm())) for row, first in pairs])
+
+    v, total, start = torch.zeros_like(bar), [torch.zeros_like(p) for p in read], bar
     for k in (1, 0):
         v = v + config.svi_step_size / 32 * bar
         first, *others = exact_product(config, v, k)
-        (bar,) = clipped([bar - first])
+        bar = shortened(bar - first)
         total = [t - part for t, part in zip(total, clipped(others), strict=True)]
         v = 0.5 * v
     torch.testing.assert_close(found, bar, rtol=1e-6, atol=1e-12)
     for ours, theirs in zip(of_read, total, strict=True):
         torch.testing.assert_close(ours.to_dense(), theirs, rtol=1e-6, atol=1e-11)
+
+
+def test_what_a_sentence_amplifies_in_the_reverse_pass_leaves_the_others_as_they_are():
+    config = config_of(svi_steps=3, sa_clip="none", svi_step_size=2.0, init_scale=0.3)
+    model = tiny.double_model(config, CLASSES)
+    bar = torch.randn(4, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    way = way_of(model, config, steps=3)
+    read = list(model.decoder.parameters())
+    exact, _ = way.back(bar, read)
+    assert (exact.norm(dim=1) < bar.norm(dim=1)).all()  # the KL's curvature is 1, so small steps contract
+    # A huge curvature of sentence 2: its products are 1e4 times as large.
+    product = way.product
+
+    def steep(k, v, parameters):
+        of_lambda, others = product(k, v, parameters)
+        of_lambda[2] *= 1e4
+        return of_lambda, others
+
+    steps = dataclasses.replace(way.descent, rule=way.descent.rule._replace(clipping="per_sentence"))
+    clipped = dataclasses.replace(way, descent=steps)
+    object.__setattr__(clipped, "product", steep)
+    found, _ = clipped.back(bar, read)
+    others = [0, 1, 3]
+    torch.testing.assert_close(found[others], exact[others], rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(found[2].norm(), bar[2].norm())
 
 
 # --- the steps ---
@@ -291,8 +325,7 @@ def test_another_sentence_of_the_batch_changes_no_posterior(max_sentence_norm):
 def test_clipping_bounds_what_overshooting_steps_do_to_a_posterior():
     # The curvature of the KL by a mean is 1: steps of more than 2 (1 + 0.5) times a gradient grow.
     fields = {"svi_steps": 20, "svi_step_size": 8.0 * 32}
-    wild = config_of(svi_max_sentence_norm=0.0, **fields)
-    far = infer(tiny.double_model(wild, CLASSES), SENTENCES, range(4))
+    far = infer(tiny.double_model(config_of(**fields), CLASSES), SENTENCES, range(4))
     assert float(far.mean.norm()) > 1e9
     tame = config_of(svi_max_sentence_norm=0.1, **fields)
     model = tiny.double_model(tame, CLASSES)

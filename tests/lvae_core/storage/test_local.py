@@ -187,6 +187,6 @@ def test_a_link_to_a_folder_that_does_not_exist_is_named(tmp_path, below):
     """As to a disk that is not mounted."""
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "unplugged")
-    with pytest.raises(OSError, match="a link to .*/unplugged, which does not exist") as caught:
+    with pytest.raises(OSError, match=r"a link to .*/unplugged, which does not exist") as caught:
         LocalStore(link / below).write("run/file", b"")
     assert caught.value.filename == str(link)
