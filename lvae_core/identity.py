@@ -50,6 +50,9 @@ _STAND_INS: dict[str, Any] = {
 _LATENT_SIZES = {"pydocs": 16, "toy": 2}
 _LATENT_SIZE = 32
 
+_HASHED_AT_DEFAULT = {"svi_steps", "svi_step_size", "svi_momentum"}
+"""Added fields that an evaluation hashes at their defaults, too: the first that read them did so."""
+
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -160,7 +163,7 @@ def evaluation_id(config: RunConfig, version: int | None = None) -> str:
     added = {
         f.name: f.default
         for f in dataclasses.fields(RunConfig)
-        if f.metadata["added"] and f.metadata["stage"] == "evaluation"
+        if f.metadata["added"] and f.name not in _HASHED_AT_DEFAULT
     }
     values = evaluation_values(config)
     payload = {
