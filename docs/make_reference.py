@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from analysis import summarize, wandb_report
-from lvae_core.__main__ import make_parser
+from lvae_core.cli.parser import make_parser
 from lvae_core.config import FIELD_TYPES, RunConfig
 from lvae_core.systems import SYSTEMS
 from sweeps import doctor, grid_options, paper_grid, runs, search, wandb_push

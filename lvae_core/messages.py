@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def next_line(*words: str, when: str = "") -> str:
         words: of the command.
         when: what must be true first.
     """
-    return f"next{when}: {command_line(*words)}"
+    return f"next{when}: {command_here(*words)}"
 
 
 _PLURALS = {"is": "are", "was": "were", "has": "have"}
@@ -141,6 +142,25 @@ def command_line(*words: str) -> str:
     if words[:1] == ("python",) and words[1:]:
         words = ("python", _script(words[1]), *words[2:])
     return shlex.join(words)
+
+
+def command_here(*words: str) -> str:
+    """:func:`command_line` for the shell that this process was started from: ``python`` is its interpreter.
+
+    Without an active environment, the shell's own ``python`` lacks the libraries.
+    """
+    line = command_line(*words)
+    return shlex.quote(_interpreter()) + line.removeprefix("python") if words[:1] == ("python",) else line
+
+
+def _interpreter() -> str:
+    """The word by which a shell in the working directory starts the Python that runs."""
+    found, running = shutil.which("python"), Path(sys.executable)
+    if found and Path(found).parent == running.parent and Path(found).resolve() == running.resolve():
+        return "python"
+    with contextlib.suppress(OSError, ValueError):  # no working directory, or not below it
+        return str(running.relative_to(Path.cwd()))
+    return str(running)
 
 
 def _script(path: str) -> str:
