@@ -74,8 +74,8 @@ def kim2018(matched: RunConfig) -> RunConfig:
     """Kim et al. (2018), from their code: batches of one length, β from 0.1, halving after a plateau.
 
     Not reproduced: their encoder reads <s> first; a step of SVI is α/32 of a sentence's own gradient here,
-    and α/B in their smaller batches; the errors of their reverse pass, which takes differences of clipped
-    gradients.
+    and α/B in their smaller batches; clipping, which is by batch there and by sentence here; the errors of
+    their reverse pass, which takes differences of clipped gradients.
     """
     return replace(
         matched,
