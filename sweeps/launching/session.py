@@ -15,6 +15,7 @@ from sweeps.launching.progress.elapsed import elapsed_shown
 from sweeps.options import LaunchOptions
 from sweeps.planning.plan import PlannedRun
 from sweeps.planning.sizes import corpus_bytes, storage_bytes
+from sweeps.planning.times.durations import format_duration
 from sweeps.planning.workload import Workload
 
 
@@ -52,9 +53,8 @@ def connected(options: LaunchOptions, workload: Workload, say: Callable[[str], N
         with elapsed_shown(doing, say) if begins else contextlib.nullcontext():
             stack.enter_context(cluster(options.address, object_bytes=sum(demand.corpora.values())))
         if begins:
-            say(
-                f"Ray is ready after {time.monotonic() - began:.0f} s; checking that nothing stops the runs"
-            )
+            waited = format_duration(time.monotonic() - began)
+            say(f"Ray is ready after {waited}; checking that nothing stops the runs")
         if here:
             workload.resources.check(ray.cluster_resources())  # type: ignore[no-untyped-call]
         require(preflight(workload.study, demand))

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from sweeps.launching.progress.display import console, unless_quiet
+from sweeps.planning.times.durations import format_duration
 
 LINE_SECONDS = 30.0
 """Seconds between lines if there is no terminal."""
@@ -21,7 +22,7 @@ LINE_SECONDS = 30.0
 def elapsed_shown(
     what: str, say: Callable[[str], None], out: Console | None = None, line_seconds: float = LINE_SECONDS
 ) -> Iterator[None]:
-    """Show ``what`` with the seconds that have passed in the ``with`` block.
+    """Show ``what`` with the time that has passed in the ``with`` block.
 
     A terminal shows them anew each second; otherwise there is a line now and then.
 
@@ -35,7 +36,7 @@ def elapsed_shown(
     began, over = time.monotonic(), threading.Event()
 
     def text() -> str:
-        return f"{what}: {time.monotonic() - began:.0f} s"
+        return f"{what}: {format_duration(time.monotonic() - began)}"
 
     def say_lines() -> None:
         while not over.wait(line_seconds):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from statistics import fmean
 from typing import Literal, NamedTuple
 
@@ -228,8 +229,8 @@ def remaining_seconds(
         slots: the number of runs at once.
 
     Returns:
-        The work divided by the slots, but at least the longest run under way. An unknown run counts as the
-        mean of the known ones; None if no run is known.
+        The work divided by the slots, but at least the longest run. An unknown run counts as the mean of
+        the known ones; None if no run is known.
     """
     waits, runs = list(waiting), list(running)
     if not waits and not runs:
@@ -238,17 +239,55 @@ def remaining_seconds(
     if not known:
         return None
     typical = fmean(known)
-    left = [typical if seconds is None else seconds for seconds in runs]
-    work = sum(left) + sum(typical if seconds is None else seconds for seconds in waits)
-    return max(work / max(slots, 1), *left, 0.0)
+    left = [typical if seconds is None else seconds for seconds in (*waits, *runs)]
+    return max(sum(left) / max(slots, 1), *left)
+
+
+class SteadyEnd:
+    """The expected end of some work, which follows new estimates slowly, so that it can be read.
+
+    An estimate from a few seconds of training may be wrong by half; shown as it is, it jumps.
+
+    Args:
+        now: a clock in seconds.
+    """
+
+    _SHARE, _LEAST, _MOST = 0.2, 5.0, 60.0
+    """The seconds in which most of a change is followed, as a share of those to go, and their limits."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._end = 0.0
+        self._updated: float | None = None
+
+    def seconds_left(self, estimate: float | None) -> float | None:
+        """The seconds until the end after a new estimate of them; None if that is unknown."""
+        if estimate is None:
+            self._updated = None
+            return None
+        now = self._now()
+        weight = 1.0
+        if self._updated is not None:
+            slowness = min(max(self._SHARE * (self._end - now), self._LEAST), self._MOST)
+            weight = 1.0 - math.exp((self._updated - now) / slowness)
+        self._end += weight * (now + estimate - self._end)
+        self._updated = now
+        return max(0.0, self._end - now)
 
 
 def format_duration(seconds: float | None) -> str:
-    """Format a duration for people: ``41 s``, ``3 min``, ``2 h 05 min``, ``3 d 04 h``; ``?`` for None."""
+    """Format a duration for people; ``?`` for None.
+
+    ``41 s``; from a minute on ``1 min 42 s`` or ``2 min``; from ten on ``12 min``; then ``2 h 05 min`` and
+    ``3 d 04 h``.
+    """
     if seconds is None:
         return "?"
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600 and whole % 60:
+        return f"{whole // 60} min {whole % 60:02d} s"
     minutes = round(seconds / 60)
     if minutes < 60:
         return f"{minutes} min"

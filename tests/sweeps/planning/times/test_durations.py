@@ -8,6 +8,7 @@ import pytest
 from sweeps.planning.times.durations import (
     Counted,
     Speed,
+    SteadyEnd,
     format_duration,
     projected_seconds,
     remaining_seconds,
@@ -111,6 +112,7 @@ def test_a_run_is_projected_by_its_own_pace_since_it_was_resumed():
         ([10.0, None], [None, 20.0], 1, 60.0),  # unknown counts like the mean, 15
         ([None, None], [], 2, None),
         ([1.0], [100.0], 8, 100.0),  # never less than the longest
+        ([100.0], [1.0], 8, 100.0),  # nor than the longest that waits
         ([8.0], [], 0, 8.0),
     ],
 )
@@ -124,8 +126,12 @@ def test_the_remaining_time_is_the_work_over_the_slots_or_the_longest_run(waitin
     [
         (None, "?"),
         (0.4, "0 s"),
-        (99.0, "99 s"),
-        (100.0, "2 min"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (62.0, "1 min 02 s"),
+        (102.0, "1 min 42 s"),
+        (599.4, "9 min 59 s"),
+        (599.6, "10 min"),
         (3599.0, "1 h 00 min"),
         (2 * 3600 + 5 * 60, "2 h 05 min"),
         (76 * 3600, "3 d 04 h"),
@@ -133,3 +139,31 @@ def test_the_remaining_time_is_the_work_over_the_slots_or_the_longest_run(waitin
 )
 def test_durations_are_formatted_for_reading(seconds, text):
     assert format_duration(seconds) == text
+
+
+def test_an_estimate_that_jumps_is_followed_slowly_and_one_that_lasts_is_reached():
+    now = [0.0]
+    end = SteadyEnd(lambda: now[0])
+    assert end.seconds_left(660.0) == 660.0
+    now[0] = 10.0
+    jumped = end.seconds_left(1020.0)
+    assert 650.0 < jumped < 720.0
+    assert end.seconds_left(1020.0) == jumped, "a second look at the same time changes nothing"
+    for now[0] in range(20, 400, 10):  # the end stays where it is
+        last = end.seconds_left(1030.0 - now[0])
+    assert last == pytest.approx(640.0, rel=0.01)
+    now[0] = 4000.0
+    assert end.seconds_left(50.0) == pytest.approx(50.0)
+    assert end.seconds_left(None) is None
+    assert end.seconds_left(70.0) == 70.0, "after an unknown end a new estimate counts whole"
+
+
+def test_a_short_rest_is_followed_faster_than_a_long_one():
+    now = [0.0]
+    for first, least in ((20.0, 0.8), (7200.0, 0.1)):
+        end = SteadyEnd(lambda: now[0])
+        end.seconds_left(first)
+        now[0] += 10.0
+        followed = (end.seconds_left(2 * first) - (first - 10)) / (first + 10)
+        assert followed > least
+        assert (followed < 0.3) == (first > 1000)
