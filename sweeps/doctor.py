@@ -34,7 +34,7 @@ from rich.text import Text
 from lvae_core.command import exit_status
 from lvae_core.data.corpus import load_new
 from lvae_core.errors import InputError, reason
-from lvae_core.messages import Verbosity, command_line, next_line
+from lvae_core.messages import Verbosity, command_here, next_line
 from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps.checks import cluster_file
@@ -121,7 +121,7 @@ def run(options: Options, arguments: Sequence[str]) -> int:
     found = examine(options)
     has_failures = any(finding.state == "failure" for finding in found)
     if has_failures:
-        again = command_line("python", "sweeps/doctor.py", *arguments)
+        again = command_here("python", "sweeps/doctor.py", *arguments)
         closing = f"fix what has failed, then: {again}"
     elif options.cluster:
         closing = next_line("ray", "up", "-y", options.cluster)

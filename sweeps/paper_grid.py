@@ -35,7 +35,7 @@ from rich.console import Console
 
 from lvae_core.command import exit_status
 from lvae_core.data.corpus import data_hashes
-from lvae_core.messages import command_line, next_line, notices_held_back
+from lvae_core.messages import command_here, next_line, notices_held_back
 from lvae_core.run_folder.study import open_study
 from sweeps.grid_options import LISTS, Options
 from sweeps.guardian import closing_with
@@ -65,7 +65,7 @@ from sweeps.sweep import print_next, runs_to_start, sweep, warn_of_damages, work
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    again = command_line("python", "sweeps/paper_grid.py", *arguments)
+    again = command_here("python", "sweeps/paper_grid.py", *arguments)
 
     def command() -> int:
         options = parse_options(

@@ -45,7 +45,7 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
 from lvae_core.identity import fields_read
-from lvae_core.messages import command_line, notices_held_back
+from lvae_core.messages import command_here, notices_held_back
 from lvae_core.run_folder.search_record import RECIPE
 from lvae_core.run_folder.study import Study, open_study
 from lvae_core.settings import parse_settings, system_name
@@ -84,7 +84,7 @@ _LISTS = ("--rungs", "--objective")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    again = command_line("python", "sweeps/search.py", *arguments)
+    again = command_here("python", "sweeps/search.py", *arguments)
 
     def command() -> int:
         options = parse_options(Options, arguments, "search.py", __doc__, split=_LISTS)

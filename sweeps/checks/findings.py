@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lvae_core.messages import first_of
+from sweeps.cluster.own_ray import is_own_ray
 from sweeps.planning.sizes import format_bytes
 from sweeps.planning.times.list_scheduling import slots_on
 
@@ -105,6 +106,8 @@ class Demand:
 def answered(nodes: Sequence[Node]) -> list[Finding]:
     """Check that every node has answered."""
     remedy = "see `ray status`; restart the node, or remove it from the cluster"
+    if is_own_ray():
+        remedy = "this machine is overloaded or low on memory: stop other programs and launch again"
     silent = [
         Finding(check="nodes", where=n.where, state="failure", detail=n.no_answer, remedy=remedy)
         for n in nodes

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from lvae_core.errors import InputError
 from lvae_core.training.failures import one_line
 from sweeps.cluster.daemons import end_without, watched_daemons
 from sweeps.cluster.head import TOKEN, ask, check_address, is_on_loopback_alone, watched
+from sweeps.cluster.own_ray import OWN_RAY, logged_error
 from sweeps.cluster.replaced import environment, replaced
 from sweeps.cluster.scratch_folder import check_space, own_folder
 from sweeps.cluster.signals import hangup_ignored, signals_deferred
 from sweeps.cluster.start_clock import LONGEST, StartClock, patient_start
-from sweeps.guardian import has_guardian
+from sweeps.guardian import enter_stage, has_guardian
 
 _MIN_OBJECT_STORE = 128 * 2**20
 
@@ -63,10 +64,12 @@ def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
     with own_folder("ray") as folder, environment(OWN_RAY):
         # Under a guardian a terminal's end is no signal to Ray's processes, and must not be lost here.
         with contextlib.nullcontext() if has_guardian() else hangup_ignored():
+            enter_stage("own Ray")
             _start(folder, max(_MIN_OBJECT_STORE, 2 * object_bytes))
         try:
             node = ray._private.worker.global_worker.node
-            with watched_daemons(node.plasma_store_socket_name if node else ""):
+            store = node.plasma_store_socket_name if node else ""
+            with watched_daemons(store, end=partial(end_without, folder=folder)):
                 yield
         finally:
             _stop()
@@ -77,11 +80,12 @@ def _start(folder: Path, object_store_bytes: int) -> None:
 
     It is tried again, for some minutes, if Ray's start-up limit of 30 seconds passes, and once if one of
     its processes ends meanwhile. Seconds in which they make progress do not count; see :class:`StartClock`.
+    If that does not help, or hangs, this process ends, and its guardian begins anew.
 
     Raises:
         InputError: Ray does not start.
     """
-    began, attempt = time.monotonic(), 0
+    began, attempt, end = time.monotonic(), 0, partial(end_without, folder=folder)
     while True:
         attempt += 1
         clock = StartClock()
@@ -91,7 +95,7 @@ def _start(folder: Path, object_store_bytes: int) -> None:
                 _quietly(),
                 _fewer_processes(),
                 patient_start(clock),
-                _lost_processes_end_it(clock) if attempt == 1 else watched_daemons(),
+                _lost_processes_end_it(clock, end) if attempt == 1 else watched_daemons(end=end),
             ):
                 ray.init(
                     address="local",
@@ -117,7 +121,7 @@ def _start(folder: Path, object_store_bytes: int) -> None:
                 cause = (
                     "this machine is overloaded or low on memory: stop other programs and launch again"
                     if is_slow
-                    else f"{one_line(error)}; launch again"
+                    else f"{logged_error(folder) or one_line(error)}; launch again"
                 )
                 raise InputError(
                     f"Ray: did not start within {seconds:.0f} s, in {attempt} attempts; {cause}"
@@ -134,40 +138,25 @@ def _stop() -> None:
 
 
 @contextlib.contextmanager
-def _lost_processes_end_it(clock: StartClock) -> Iterator[None]:
+def _lost_processes_end_it(clock: StartClock, end: Callable[[str], None]) -> Iterator[None]:
     """End the attempt to start Ray if one of its processes dies, and the launch if it then hangs.
 
     Args:
         clock: by which the attempt measures its limit.
+        end: ends the launch, for the name of a process that has died.
     """
     over = threading.Event()
 
     def lost(name: str) -> None:
         clock.expire()
         if not over.wait(_GIVES_UP_SECONDS):
-            end_without(name)
+            end(name)
 
     with watched_daemons(end=lost):
         try:
             yield
         finally:
             over.set()
-
-
-# Ray's processes inherit the token from the environment, which other users cannot read; no command line
-# and no file contains it. Ray remembers the first token it sees, so a process uses only one. The mode is
-# unset because Ray then requires tokens; a mode that is set is read at the import of ray, too early for us.
-# Ray gives its workers the priority 15, with which a run beside any busy program gets 3% of a core.
-# Its C++ code waits for the raylet in steps of a second, not of 30, so that our clock is asked in between.
-OWN_RAY = {
-    "RAY_AUTH_MODE": None,
-    "RAY_AUTH_TOKEN": secrets.token_hex(32),
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_gcs_server_port_wait_time_s": "120",
-    "RAY_raylet_start_wait_time_s": "1",
-    "RAY_worker_niceness": "0",
-}
-"""Environment of a process that starts Ray."""
 
 
 def _nothing(*_arguments: Any, **_options: Any) -> None:

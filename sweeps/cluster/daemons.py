@@ -8,10 +8,13 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import psutil
 
+from sweeps.cluster.own_ray import logged_error
 from sweeps.guardian import end_launch
 
 _NAMES = ("gcs_server", "raylet")
@@ -26,9 +29,15 @@ _AGENTS = ("runtime_env/agent/main.py", "dashboard/agent.py")
 """Programs of a raylet's agents, without which it ends."""
 
 
-def end_without(name: str) -> None:
-    """End the launch, because this process of Ray has died."""
-    end_launch(f"Ray's process {name} has died")
+def end_without(name: str, folder: Path | None = None) -> None:
+    """End the launch, because this process of its Ray has died; before the first run, another one begins.
+
+    Args:
+        name: of the process.
+        folder: that of the launch, with Ray's logs; None: unknown.
+    """
+    why = (logged_error(folder) if folder else "") or "its log names no error, so it may have been killed"
+    end_launch(f"Ray's process {name} died at {time.strftime('%H:%M:%S')} ({why})", is_own_ray=True)
 
 
 @contextlib.contextmanager

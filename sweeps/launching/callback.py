@@ -13,6 +13,8 @@ from lvae_core.command import Interrupt
 from lvae_core.errors import InputError
 from lvae_core.messages import numbered
 from lvae_core.run_folder.estimates import announced_perplexity
+from sweeps.cluster.own_ray import is_own_ray, status_hint
+from sweeps.guardian import enter_stage
 from sweeps.launching.progress.display import Display
 from sweeps.launching.trouble.deleted_study import DeletedStudy
 from sweeps.launching.trouble.full_storage import FullStorage
@@ -52,11 +54,12 @@ class LaunchCallback(tune.Callback):
         """Whether any run has begun."""
         self.error: InputError | None = None
         """An error that ends the launch."""
-        self._last_busy = self._last_stopping = time.monotonic()
+        self._began = self._last_busy = self._last_stopping = time.monotonic()
         self.stopper = _Stopper(self)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self.has_begun = True
+        enter_stage("runs")
         self._board.start(trial.config["run"])
         if self._interrupt.requested:
             self._finish(trial)
@@ -96,14 +99,12 @@ class LaunchCallback(tune.Callback):
             for trial in trials:
                 if trial.status == Trial.RUNNING:
                     self._finish(trial)
-            self._has_announced_stop = True
+            self._has_announced_stop = self._board.stopping = True
             self._last_stopping = time.monotonic()
         self._say_who_is_saving()
         if self._board.running or time.monotonic() - self._last_busy > _IDLE_SECONDS:
             if not self._board.running:
-                resources = self._resources[next(iter(self._resources))]
-                wanted = _resources_text(resources)
-                self._display.say(f"waiting for {wanted} free on one machine; see `ray status`")
+                self._display.say(self._why_idle())
             self._last_busy = time.monotonic()
         self._others.look()
         try:
@@ -113,6 +114,14 @@ class LaunchCallback(tune.Callback):
             self.error = error  # Tune would wrap it
             raise
         self._display.refresh()
+
+    def _why_idle(self) -> str:
+        """Say what a launch without a run under way waits for."""
+        if is_own_ray():  # its runs fit on this machine, which it has to itself
+            waited = format_duration(time.monotonic() - self._began)
+            return f"still starting processes after {waited}; each loads torch and the data"
+        wanted = _resources_text(self._resources[next(iter(self._resources))])
+        return f"waiting for {wanted} free on one machine{status_hint()}"
 
     def _say_who_is_saving(self) -> None:
         saving, now = len(self._board.running), time.monotonic()

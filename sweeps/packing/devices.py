@@ -15,6 +15,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
+from sweeps.cluster.own_ray import status_hint
 from sweeps.packing.choose import Device, Sample, TooLargeError
 
 SECONDS = 2.0
@@ -267,7 +268,7 @@ def _held(
                 )
             if node and not _is_alive(node):
                 raise LostNodeError
-            say(f"waiting for {what} to probe on; see `ray status`")
+            say(f"waiting for {what} to probe on{status_hint()}")
         yield group
     finally:
         remove_placement_group(group)

@@ -11,7 +11,7 @@ from lvae_core.data.corpus import Corpus, data_hashes, load_for, load_new
 from lvae_core.data.datasets import check_known
 from lvae_core.data.sources.public import MissingError
 from lvae_core.errors import InputError
-from lvae_core.messages import command_line
+from lvae_core.messages import command_here
 from lvae_core.model.counts import amount, evaluation_operations, operations
 from lvae_core.run_folder.study import Study
 from sweeps.planning.former_values import FormerValues, unreadable
@@ -83,7 +83,7 @@ def load_corpora(
     except InputError as error:
         advice = _advice_in_job()
         if isinstance(error, MissingError):
-            advice += "; for a demonstration without it: " + command_line(
+            advice += "; for a demonstration without it: " + command_here(
                 "python", command, "--preset", "demo"
             )
         raise InputError(f"{error}{advice}") from None

@@ -105,8 +105,64 @@ def test_an_end_from_outside_is_one_line_with_the_command_and_status_2(work: str
         line = process.stderr.readline()
     assert line == (
         f"error: the launch was ended from outside ({how}); "
-        "resume from the last checkpoints with: python -c --seeds 'a b'\n"
+        "no run had started; start again with: python -c --seeds 'a b'\n"
     )
+
+
+STAGES = "import os, sys; from sweeps.guardian import end_launch, enter_stage; enter_stage('own Ray')"
+DIES = 'end_launch("Ray\'s process raylet died at 11:16:42 (no memory)", is_own_ray=True)'
+
+
+def once(work: str, place: Path) -> str:
+    """Do ``work`` in the first child alone; the next one prints a line."""
+    return (
+        f"from pathlib import Path; begun = Path({str(place)!r}); first = not begun.exists()\n"
+        f"begun.touch()\nprint('first' if first else 'next')\nif first: {work}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("work", "died"),
+    [
+        (DIES, "Ray's process raylet died at 11:16:42 (no memory)"),
+        ("sys.stdout.flush(); os._exit(1)", "a process of Ray has died"),
+        ("sys.stdout.flush(); os.abort()", "a process of Ray has died"),
+    ],
+)
+def test_a_ray_that_dies_before_the_first_run_is_started_again(
+    work: str, died: str, tmp_path: Path
+) -> None:
+    with launched(f"{STAGES}\n{once(work, tmp_path / 'begun')}") as process:
+        out, err = process.communicate(timeout=240)
+    assert (out, err) == ("first\nnext\n", f"{died}, before any run had started: starting again\n")
+    assert process.returncode == 0
+
+
+def test_a_ray_that_dies_twice_before_the_first_run_says_that_nothing_had_started() -> None:
+    with launched(f"{STAGES}; {DIES}") as process:
+        lines = process.communicate(timeout=240)[1].splitlines()
+    assert process.returncode == 2
+    assert lines == [
+        "Ray's process raylet died at 11:16:42 (no memory), before any run had started: starting again",
+        "error: Ray's process raylet died at 11:16:42 (no memory); no run had started; start again with: "
+        "python -c --seeds 'a b'",
+    ]
+
+
+def test_a_ray_that_dies_after_the_first_run_has_started_ends_the_launch(tmp_path: Path) -> None:
+    work = f"enter_stage('runs'); {DIES}"
+    with launched(f"{STAGES}\n{once(work, tmp_path / 'begun')}") as process:
+        out, err = process.communicate(timeout=240)
+    assert (out, process.returncode) == ("first\n", 2)
+    assert err.endswith("; resume from the last checkpoints with: python -c --seeds 'a b'\n")
+
+
+@pytest.mark.parametrize(
+    "work", ["sys.stdout.flush(); os.kill(os.getpid(), 9)", "raise SystemExit(1)", "raise SystemExit(2)"]
+)
+def test_an_end_that_ray_is_not_the_cause_of_is_not_retried(work: str, tmp_path: Path) -> None:
+    with launched(f"{STAGES}\n{once(work, tmp_path / 'begun')}") as process:
+        assert process.communicate(timeout=240)[0] == "first\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

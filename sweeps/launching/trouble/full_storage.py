@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lvae_core.errors import InputError
+from lvae_core.messages import command_here
 from sweeps.planning.times.durations import format_duration
 
 GIVE_UP_SECONDS = 300.0
@@ -138,7 +138,7 @@ class FullStorage:
     def _error(self, seconds: float, remedy: str) -> InputError:
         return InputError(
             f"storage {self._url}: was full for {format_duration(seconds)}; {remedy}, then resume from the "
-            f"last checkpoints with: {shlex.join(['python', *sys.argv])}"
+            f"last checkpoints with: {command_here('python', *sys.argv)}"
         )
 
 

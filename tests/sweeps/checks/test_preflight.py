@@ -20,6 +20,8 @@ from lvae_core.run_folder.study import Study
 from sweeps.checks import findings, node_facts, preflight, security
 from sweeps.checks.findings import Demand, Facts, Finding, Node
 from sweeps.checks.preflight import require
+from sweeps.cluster.own_ray import OWN_RAY
+from sweeps.cluster.replaced import environment
 
 from ...logs import expect_log
 
@@ -76,6 +78,8 @@ def test_a_node_that_does_not_answer_is_a_failure():
     line = only(findings.answered([node(1), silent]), "failure")
     assert line.startswith("node 10.0.0.3: did not answer within 60 s; ")
     assert "ray status" in line
+    with environment(OWN_RAY):
+        assert "ray status" not in only(findings.answered([node(1), silent]), "failure")
     # Nothing else is said of a node of which nothing is known.
     for check in (
         findings.storage([silent], "/x"),

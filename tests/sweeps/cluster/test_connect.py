@@ -74,7 +74,7 @@ def test_an_attempt_that_hangs_after_a_process_has_died_ends_the_launch(monkeypa
     monkeypatch.setattr(daemons, "_NAMES", ("sleep",))
     monkeypatch.setattr(connect, "_GIVES_UP_SECONDS", 0.2)
     ended = threading.Event()
-    monkeypatch.setattr(connect, "end_without", lambda name: ended.set())
+    monkeypatch.setattr(connect, "end_without", lambda name, folder: ended.set())
 
     def init(**options: object) -> None:
         with subprocess.Popen(["/bin/sleep", "0.5"]):
@@ -129,6 +129,24 @@ def test_a_ray_that_loses_a_process_twice_ends_the_launch_in_one_line(starts):
     assert "Failed to connect to GCS" in message
     assert message.endswith("; launch again")
     assert "\n" not in message
+
+
+def test_a_ray_that_is_given_up_names_the_error_of_its_last_attempt(starts, monkeypatch):
+    folders = starts(LOST, LOST)
+    init = ray.init
+
+    def logging_init(*, _temp_dir: str, **options: object) -> None:
+        logs = Path(_temp_dir, "session_2026-11-30_11-16-42_123456_7", "logs")
+        logs.mkdir(parents=True)
+        number = len(folders) + 1
+        (logs / "raylet.out").write_text(
+            f"[2026-11-30 11:16:42,171 F 30 31] (raylet) agent_manager.cc:90: agent {number} failed\n"
+        )
+        init(_temp_dir=_temp_dir, **options)
+
+    monkeypatch.setattr(ray, "init", logging_init)
+    with pytest.raises(InputError, match="in 2 attempts; agent 2 failed; launch again"), cluster(None):
+        pass
 
 
 def test_a_slow_ray_is_started_again_for_some_minutes(starts, monkeypatch):

@@ -30,7 +30,7 @@ def test_a_head_that_falls_silent_ends_the_launch_with_one_line():
     (line,) = done.stderr.splitlines()
     assert line == (
         "error: --address auto: its head has not answered for 1 s; "
-        f"resume from the last checkpoints with: python -c {address}"
+        f"no run had started; start again with: python -c {address}"
     )
     assert done.stdout == ""
 

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from lvae_core.command import Interrupt
+from sweeps.cluster.own_ray import OWN_RAY
+from sweeps.cluster.replaced import environment
 from sweeps.launching.callback import LaunchCallback
 from sweeps.launching.progress.board import Board
 from sweeps.planning.resources import Resources
@@ -62,6 +64,19 @@ def test_a_launch_that_cannot_start_a_run_says_what_it_waits_for(resources, want
     now[0] += 61
     watch.on_step_end(0, [])
     assert display == [f"waiting for {wanted} free on one machine; see `ray status`"]
+
+
+def test_a_launch_on_its_own_ray_says_that_processes_are_starting(now):
+    display = Said(Board(Speed(), done=0, failed=0, waiting={"a": "toy__lstm-vae__standard__L1"}))
+    with environment(OWN_RAY):
+        watch = callback(display, Resources(cpus=1))
+        for _ in range(2):
+            now[0] += 61
+            watch.on_step_end(0, [])
+    assert display == [
+        f"still starting processes after {waited}; each loads torch and the data"
+        for waited in ("1 min 01 s", "2 min 02 s")
+    ]
 
 
 def test_while_runs_save_their_states_there_is_a_line_every_ten_seconds(now):
