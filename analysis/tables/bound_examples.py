@@ -53,7 +53,7 @@ _LEAST_BELOW = 0.05
 _FEWEST_ROWS = 3
 """Valid numbers from which on the lowest is named: the example has two of them."""
 
-_PICKED = "It is picked by test numbers, so it is likely too low."
+_PICKED = "The lowest of several test numbers is likely too low."
 
 Validation = Callable[[Sequence[str]], Mapping[str, float]]
 """Reads the lowest validation perplexity of runs by name; runs that recorded none are missing."""
@@ -140,13 +140,28 @@ def _lowest_valid(
         number = f"{nll.mean:.1f} nats{_reliability(nll)}"
         return [f"{where}: {cell_label(cell)} has {among}, {number}. {_PICKED}"]
     exact = language_model.averages["nll"]
-    decimals = _decimals((nll, exact))
-    distance = _distance(nll, exact, decimals)
+    to_compare, which = _to_compare(cell, nll)
+    decimals = _decimals((nll, exact), (to_compare, exact))
+    distance = _distance(to_compare, exact, decimals)
+    number = f"{nll.mean:.{decimals}f}"
+    number += which.format(f"{to_compare.mean:.{decimals}f}") if which else _reliability(nll)
     return [
-        f"{where}: {cell_label(cell)} has {among}, {nll.mean:.{decimals}f}"
-        f"{_reliability(nll)}, {distance} {'as' if distance == 'the same' else 'than'} "
+        f"{where}: {cell_label(cell)} has {among}, {number}, "
+        f"{distance} {'as' if distance == 'the same' else 'than'} "
         f"{cell_label(language_model)}: {_verdict(cell, language_model, compared)}. {_PICKED}"
     ]
+
+
+def _to_compare(cell: Cell, tightest_nll: Average) -> tuple[Average, str]:
+    """The number by which a cell is compared, and how a sentence goes on to it from the tightest one.
+
+    The words have a place for the number; they are empty if it is the tightest one itself.
+    """
+    substitute = Substitute.of(cell)
+    if substitute is None:
+        return tightest_nll, ""
+    words = f", which is unreliable. The number to compare is its {substitute.used.words}, {{}}"
+    return cell.averages[substitute.used.nll], words
 
 
 def below_the_truth(cells: Sequence[Cell], dataset: str) -> list[str]:
@@ -204,17 +219,18 @@ class _Example:
     def sentence(self) -> str:
         """State both numbers beside the language model's, and what follows."""
         where = f"{dataset_title(self.cell.dataset)} {self.cell.setting}, from {self.source}"
-        decimals = _decimals((self.published, self.exact), (self.valid, self.exact))
-        unreliable = ", unreliable" if self.valid.unreliable else ""
+        to_compare, which = _to_compare(self.cell, self.valid)
+        numbers = (self.published, self.valid, to_compare)
+        decimals = _decimals(*((nll, self.exact) for nll in numbers))
+        unreliable = ", unreliable" if self.valid.unreliable and not which else ""
         system = cell_label(self.cell) + (f" ({self.how})" if self.how else "")
-        elbo, bound, exact = (
-            f"{nll.mean:.{decimals}f}" for nll in (self.published, self.valid, self.exact)
-        )
-        apart = [_distance(nll, self.exact, decimals) for nll in (self.published, self.valid)]
+        elbo, bound, other, exact = (f"{nll.mean:.{decimals}f}" for nll in (*numbers, self.exact))
+        apart = [_distance(nll, self.exact, decimals) for nll in (self.published, to_compare)]
         return (
             f"{where}: {self.language_model} has {exact} nats. {system} has {elbo} by the published "
             f"convention, {apart[0]}, but this number is not a bound; its tightest valid bound "
-            f"({self.convention.name}{unreliable}) is {bound}, {apart[1]}: {self.verdict}."
+            f"({self.convention.name}{unreliable}) is {bound}{which.format(other)}, {apart[1]}: "
+            f"{self.verdict}."
         )
 
 
@@ -261,9 +277,7 @@ def _verdict(cell: Cell, language_model: Cell, compared: Sequence[Comparison]) -
         for c in compared
         if (c.metric, c.b.system) == ("nll_valid", language_model.system) and c.a is cell
     )
-    substitute = Substitute.of(cell)
-    by = f" (compared by its {substitute.used.words}, which is reliable)" if substitute else ""
-    return next((said + by for said in verdicts), "no conclusion, they were not compared over seeds")
+    return next(verdicts, "no conclusion, they were not compared over seeds")
 
 
 def _compare_ours(
