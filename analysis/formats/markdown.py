@@ -21,7 +21,9 @@ def markdown(report: Report) -> str:
     facts += [markdown_escape(fact) for fact in report.facts]
     parts.append(bullets(facts))
     parts += [f"**{markdown_escape(remark)}.**\n" for remark in report.remarks]
-    parts += [f"{markdown_escape(finding)}\n" for finding in report.findings]
+    for finding in report.findings:
+        parts.append(f"{markdown_escape(finding.text)}\n")
+        parts += [bullets(map(markdown_escape, finding.details))] if finding.details else []
     parts += [f"## {report.title2}\n", *sections(report.table2)]
     parts += [f"## {report.title3}\n", *sections(report.table3)] if report.table3 else []
     parts += ["## Published elsewhere\n", *sections(report.further)] if report.further else []

@@ -16,6 +16,7 @@ from rich.measure import Measurement
 from rich.text import Text
 
 from analysis.formats.text import value_text
+from analysis.report.findings import Finding
 from analysis.report.report import Report
 from analysis.report.two_studies import TwoStudies
 from analysis.stats.cells import Counts
@@ -42,11 +43,8 @@ def print_report(report: Report, console: Console) -> None:
         line(console, f"{remark}.")
     facts = {fact.partition(": ")[2].lower() for fact in report.facts}
     examples = (text for text in report.examples if text.rstrip(".").lower() not in facts)
-    sentences = [*report.findings, *(text for text in examples if text != CAUTION)]
-    if sentences:
-        console.print()
-    for text in sentences:
-        line(console, text, bullet=True)
+    findings = [*report.findings, *(Finding(text) for text in examples if text != CAUTION)]
+    _print_findings(console, findings)
     said = {*report.said_above}
     beside = [table for table in report.table3 if table.has_published]
     for table in (*report.table2, *beside, *report.reproductions, *report.comparisons):
@@ -59,6 +57,15 @@ def print_report(report: Report, console: Console) -> None:
     _print_items(console, "Missing", report.missing, "report.md")
     console.print()
     line(console, f"Only in the files: {', '.join(_only_in_files(report))}.")
+
+
+def _print_findings(console: Console, findings: Sequence[Finding]) -> None:
+    if findings:
+        console.print()
+    for finding in findings:
+        line(console, finding.text, bullet=True)
+        for detail in finding.details:
+            line(console, detail, bullet=True, margin="  ")
 
 
 def _only_in_files(report: Report) -> list[str]:
@@ -94,14 +101,14 @@ def heading(console: Console, text: str) -> None:
     console.print(Text(text, style="bold"))
 
 
-def line(console: Console, text: str, *, bullet: bool = False) -> None:
-    """Print a wrapped paragraph."""
+def line(console: Console, text: str, *, bullet: bool = False, margin: str = "") -> None:
+    """Print a wrapped paragraph to the right of ``margin``."""
     # A path or a run's name is never broken, so that it can be copied.
     lines = textwrap.wrap(
         text,
         min(console.width, _TEXT_WIDTH),
-        initial_indent="- " if bullet else "",
-        subsequent_indent="  " if bullet else "",
+        initial_indent=margin + ("- " if bullet else ""),
+        subsequent_indent=margin + ("  " if bullet else ""),
         break_long_words=False,
         break_on_hyphens=False,
     )
@@ -114,10 +121,7 @@ def print_comparison(compared: TwoStudies, console: Console) -> None:
         line(console, f"study {letter}: {study}")
         for fact in facts:
             line(console, fact, bullet=True)
-    if compared.findings:
-        console.print()
-    for finding in compared.findings:
-        line(console, finding, bullet=True)
+    _print_findings(console, compared.findings)
     if compared.notes:
         console.print()
         heading(console, "What differs")

@@ -1,12 +1,13 @@
-"""Say in one sentence what the comparisons of a dataset and setting show.
+"""Say in short sentences what the comparisons of a dataset and setting show.
 
 Every conclusion is a verdict of analysis/stats/claims.py.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from analysis.published.catalogue import display_name
 from analysis.stats.cells import Cell
@@ -16,25 +17,33 @@ from analysis.stats.declared import seeds_caveat
 from analysis.stats.valid_bounds import Substitute
 from analysis.tables.elements.table import SETTINGS, cell_label, dataset_title
 from analysis.tables.notes.unequal_configs import unequal_caveat
-from lvae_core.messages import numbered
+from lvae_core.messages import listed, numbered
 from lvae_core.systems import language_model_of
 
 METRIC = "nll_valid"
 """The tightest valid bound of each cell, reliable if it has such a one: models are compared by no other."""
 
 _MOST = 3
-"""The largest number of conclusions that a sentence names; the table of comparisons has all."""
+"""The largest number of conclusions that are named; the table of comparisons has all."""
 
-_ANNEALING = "undecided (not for lack of seeds): annealing"
-_EXPLAINED = _ANNEALING + " (the tested epoch lies before the KL had its full weight; train longer{})"
+_MOST_OPEN = 8
+"""The largest number of comparisons without a conclusion that a sentence names for one reason."""
 
 Name = Callable[[Cell], str]
 
 
+@dataclass(frozen=True)
+class Finding:
+    """A sentence at the top of a report, and the shorter ones that are listed below it."""
+
+    text: str
+    details: tuple[str, ...] = ()
+
+
 def findings(
     cells: Sequence[Cell], datasets: Sequence[str], compared: Sequence[Comparison], declared: int | None
-) -> list[str]:
-    """Sum up the comparisons of each dataset and setting that has a finished or failed run, a line each.
+) -> list[Finding]:
+    """Sum up the comparisons of each dataset and setting that has a finished or failed run.
 
     Args:
         cells: all cells of a report.
@@ -42,34 +51,23 @@ def findings(
         compared: all comparisons of the report.
         declared: the number of seeds that was declared before there were results; None if none was.
     """
-    lines = []
+    found = []
     for dataset in datasets:
         for setting in SETTINGS:
             of_setting = [c for c in cells if (c.dataset, c.setting) == (dataset, setting)]
             done = [c for c in of_setting if c.counts.done]
-            found = [_of_setting(done, compared, declared)] if done else []
-            if found or any(c.counts.failed for c in of_setting):
-                text = ". ".join([*found, *_failed(of_setting)])
-                lines.append(f"{dataset_title(dataset)} {setting}: {text}.")
-    return explained_once(lines, compared)
+            summed = [_of_setting(done, compared, declared)] if done else []
+            if summed or any(c.counts.failed for c in of_setting):
+                text = ". ".join([*(finding.text for finding in summed), *_failed(of_setting)])
+                details = tuple(detail for finding in summed for detail in finding.details)
+                found.append(Finding(f"{dataset_title(dataset)} {setting}: {text}.", details))
+    return found
 
 
-def explained_once(sentences: Sequence[str], compared: Sequence[Comparison]) -> list[str]:
-    """The sentences; the first with annealing as a reason says what it means and what to do.
+def sum_up(compared: Sequence[Comparison], a: Name, b: Name, declared: int | None) -> Finding:
+    """Count the conclusions from comparisons of one metric, and list them and the reasons for none.
 
-    The last epoch has the full weight only if training outlasted the annealing.
-    """
-    first = next((k for k, text in enumerate(sentences) if _ANNEALING in text), -1)
-    undecided = [cell for c in compared if c.verdict.obstacle == "annealing" for cell in (c.a, c.b)]
-    outlasted = any(cell.unused_latent and cell.outlasts_annealing for cell in undecided)
-    explained = _EXPLAINED.format(", or test the last epoch" if outlasted else "")
-    return [
-        text.replace(_ANNEALING, explained, 1) if k == first else text for k, text in enumerate(sentences)
-    ]
-
-
-def sum_up(compared: Sequence[Comparison], a: Name, b: Name, declared: int | None) -> str:
-    """Count the verdicts of comparisons of one metric, and name the models that are better or worse.
+    The text has no full stop, as more may follow.
 
     Args:
         compared: one comparison or more.
@@ -79,19 +77,23 @@ def sum_up(compared: Sequence[Comparison], a: Name, b: Name, declared: int | Non
     """
     decided = [c for c in compared if c.verdict.model]
     open_ = [c for c in compared if not c.verdict.model]
-    total = f"{numbered(len(compared), 'comparison')} of tightest valid bounds"
-    if not decided:
-        return f"{total}, and no conclusion: {_reasons(open_)}"
-    named = []
-    for c in decided[:_MOST]:
-        cells, seeds = {a(c.a): c.a, b(c.b): c.b}, len(c.paired.seeds)
-        found = [seeds_caveat(declared, seeds), unequal_caveat(c.a, c.b), *_substitutes(cells)]
-        caveats = "; ".join(filter(None, found))
-        sentence = c.verdict.sentence(a(c.a), b(c.b), c.paired) + _idle_runs(cells)
-        named.append(f"{sentence} ({caveats})" if caveats else sentence)
-    named += [f"{len(decided) - _MOST} more in the table of comparisons"] if len(decided) > _MOST else []
-    rest = f"; no conclusion from {len(open_)}: {_reasons(open_)}" if open_ else ""
-    return f"{total}: {'; '.join(named)}{rest}"
+    concluded = numbered(len(decided), "conclusion") if decided else "no conclusion"
+    details = [f"{_conclusion(c, a, b, declared)}." for c in decided[:_MOST]]
+    if len(decided) > _MOST:
+        details.append(f"{len(decided) - _MOST} more in the table of comparisons.")
+    return Finding(
+        f"{concluded} from {numbered(len(compared), 'comparison')} of tightest valid bounds",
+        (*details, *_reasons(open_, a, b)),
+    )
+
+
+def _conclusion(c: Comparison, a: Name, b: Name, declared: int | None) -> str:
+    """Say which model is better or worse, and what a reader must know about this verdict."""
+    cells = {a(c.a): c.a, b(c.b): c.b}
+    found = [seeds_caveat(declared, len(c.paired.seeds)), unequal_caveat(c.a, c.b), *_substitutes(cells)]
+    caveats = "; ".join(filter(None, found))
+    sentence = c.verdict.sentence(a(c.a), b(c.b), c.paired) + _idle_runs(cells)
+    return f"{sentence} ({caveats})" if caveats else sentence
 
 
 def _idle_runs(cells: Mapping[str, Cell]) -> str:
@@ -111,11 +113,11 @@ def _substitutes(cells: Mapping[str, Cell]) -> Iterable[str]:
             yield f"{name} by its {found.used.words}, as its {found.unreliable.words} is unreliable"
 
 
-def _of_setting(cells: Sequence[Cell], compared: Sequence[Comparison], declared: int | None) -> str:
+def _of_setting(cells: Sequence[Cell], compared: Sequence[Comparison], declared: int | None) -> Finding:
     ids = set(map(id, cells))
     of_setting = [c for c in compared if c.metric == METRIC and id(c.a) in ids]
     if not of_setting:
-        return _nothing_compared(cells)
+        return Finding(_nothing_compared(cells))
     return sum_up(of_setting, cell_label, cell_label, declared)
 
 
@@ -138,24 +140,42 @@ def _nothing_compared(cells: Sequence[Cell]) -> str:
     return "nothing to compare, as no row has its baseline over the same text"
 
 
-def _reasons(open_: Sequence[Comparison]) -> str:
-    """The verdicts of comparisons that allow no conclusion, each with the number of comparisons."""
-    few = sorted({len(c.paired.seeds) for c in open_ if c.verdict.needs_seeds})
-    common = " to ".join(map(str, dict.fromkeys((few[0], few[-1])))) if few else ""
+def _reasons(open_: Sequence[Comparison], a: Name, b: Name) -> Iterable[str]:
+    """A sentence per reason why comparisons allow no conclusion, and one on what samples may decide."""
+    by_reason: dict[str, list[Comparison]] = defaultdict(list)
     # What more seeds would not help comes first, so that nobody trains them in hope.
-    words = Counter(_word(c.verdict) for c in sorted(open_, key=lambda c: c.verdict.needs_seeds))
-    reasons = ", ".join(
-        f"{number} {'has' if number == 1 else 'have'} {word} ({common} in common)"
-        if word == "too few seeds"
-        else f"{number} {'is' if number == 1 else 'are'} {word}"
-        for word, number in words.items()
-    )
-    if loose := sum(map(_more_samples_may_decide, open_)):
-        reasons += (
-            f"; of these {loose} {'has' if loose == 1 else 'have'} a tighter bound below the other number, "
-            "but an unreliable one, which more importance samples may make count"
+    for c in sorted(open_, key=lambda c: c.verdict.needs_seeds):
+        by_reason[_reason(c.verdict, len(c.paired.seeds))].append(c)
+    for reason, those in by_reason.items():
+        yield f"{_named(those, a, b)}: {reason}{_advice(those)}."
+    if loose := [c for c in open_ if _more_samples_may_decide(c)]:
+        yield (
+            f"{_named(loose, a, b)}: more importance samples may decide, as a tighter bound lies below the "
+            "other number, but is unreliable."
         )
-    return reasons
+
+
+def _named(those: Sequence[Comparison], a: Name, b: Name) -> str:
+    """Name the models of some comparisons, those against one model together."""
+    against: dict[str, list[str]] = defaultdict(list)
+    for c in those[:_MOST_OPEN]:
+        against[b(c.b)].append(a(c.a))
+    named = [f"{listed(names)} against {other}" for other, names in against.items()]
+    more = len(those) - _MOST_OPEN
+    return "; ".join([*named, f"{more} more in the table of comparisons"] if more > 0 else named)
+
+
+def _advice(those: Sequence[Comparison]) -> str:
+    """What to do about runs that were tested within annealing; empty for another reason.
+
+    The last epoch has the full weight only if training outlasted the annealing.
+    """
+    if those[0].verdict.obstacle != "annealing":
+        return ""
+    unused = [cell for c in those for cell in (c.a, c.b) if cell.unused_latent]
+    return "; train longer" + (
+        ", or test the last epoch" if any(c.outlasts_annealing for c in unused) else ""
+    )
 
 
 def _more_samples_may_decide(c: Comparison) -> bool:
@@ -168,12 +188,12 @@ def _more_samples_may_decide(c: Comparison) -> bool:
     )
 
 
-def _word(verdict: Verdict) -> str:
-    """A verdict in a few words, which say if seeds are not what it lacks."""
+def _reason(verdict: Verdict, seeds: int) -> str:
+    """Why a comparison over so many seeds allows no conclusion, and if seeds are not what it lacks."""
     if not _is_lasting(verdict):
-        return verdict.words
-    seeds = "at any number of seeds" if verdict.obstacle in OF_KIND else "(not for lack of seeds)"
-    return f"undecided {seeds}: {verdict.obstacle}"
+        return verdict.reason(seeds)
+    lasting = "at any number of seeds" if verdict.obstacle in OF_KIND else "not for lack of seeds"
+    return f"{verdict.reason(seeds)} ({lasting})"
 
 
 def _is_lasting(verdict: Verdict) -> bool:

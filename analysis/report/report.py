@@ -19,7 +19,7 @@ from analysis.reading.frame import runs_in_rows
 from analysis.reading.sources import study_names
 from analysis.reading.validation import lowest_perplexities
 from analysis.report.failed_runs import failed_runs
-from analysis.report.findings import findings
+from analysis.report.findings import Finding, findings
 from analysis.report.provenance import facts, origins
 from analysis.report.search_trials import name_trials, search_notes
 from analysis.report.unfinished_launches import unfinished_launches
@@ -63,7 +63,7 @@ class Report:
     remarks: tuple[str, ...]
     """What a reader must know before any number."""
     facts: tuple[str, ...]
-    findings: tuple[str, ...]
+    findings: tuple[Finding, ...]
     """What a reader should see first: the number furthest below the known truth of each dataset, launches
     that have not ended, and what the comparisons of each dataset and setting show. Of a search's trials,
     nothing is compared."""
@@ -204,8 +204,8 @@ def compose(runs: Runs, baseline: Baseline = OWN_BASELINES) -> Report:
         facts=tuple(facts(runs, frame, cells)),
         findings=(
             # Seen in one row alone, so it needs no comparison and no other run.
-            *(sentence for dataset in concluded for sentence in below_the_truth(cells, dataset)),
-            *unfinished_launches(runs),
+            *(Finding(text) for dataset in concluded for text in below_the_truth(cells, dataset)),
+            *map(Finding, unfinished_launches(runs)),
             *findings(cells, concluded, compared, declared_beforehand(runs)),
         ),
         table2=tuple(tables2),

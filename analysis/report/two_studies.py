@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.reading.collect import Runs
 from analysis.reading.frame import CONFIG_FIELDS, runs_in_rows
 from analysis.reading.sources import distinct_names
-from analysis.report.findings import METRIC, explained_once, sum_up
+from analysis.report.findings import METRIC, Finding, sum_up
 from analysis.report.provenance import cost_units, facts, origins
 from analysis.report.report import RESAMPLING_SEED
 from analysis.stats.cells import Cell
@@ -36,8 +36,8 @@ class TwoStudies:
     studies: tuple[str, str]
     facts: tuple[tuple[str, ...], tuple[str, ...]]
     """The head of each study's report."""
-    findings: tuple[str, ...]
-    """What the comparisons of each dataset and setting show, in a sentence."""
+    findings: tuple[Finding, ...]
+    """What the comparisons of each dataset and setting show."""
     notes: tuple[str, ...]
     """List the differences between the studies, apart from numbers."""
     tables: tuple[Table, ...]
@@ -62,7 +62,7 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     return TwoStudies(
         studies=(a.studies[0], b.studies[0]),
         facts=(tuple(facts(a, a.frame, cells[0], units)), tuple(facts(b, b.frame, cells[1], units))),
-        findings=tuple(explained_once(list(_findings(compared, _declared_by_both(a, b))), compared)),
+        findings=tuple(_findings(compared, _declared_by_both(a, b))),
         notes=(*_equality_notes(pairs, refused), *_changes(*rows), *refused, *alone),
         tables=tuple(
             # Elsewhere the studies are named above the tables.
@@ -81,14 +81,14 @@ def _declared_by_both(a: Runs, b: Runs) -> int | None:
     return None if None in numbers else min(number for number in numbers if number is not None)
 
 
-def _findings(compared: Sequence[Comparison], declared: int | None) -> Iterable[str]:
+def _findings(compared: Sequence[Comparison], declared: int | None) -> Iterable[Finding]:
     valid = [c for c in compared if c.metric == METRIC]
     for dataset, setting in dict.fromkeys((c.a.dataset, c.a.setting) for c in valid):
         of_setting = [c for c in valid if (c.a.dataset, c.a.setting) == (dataset, setting)]
-        text = sum_up(
+        found = sum_up(
             of_setting, lambda b: f"{cell_label(b)} of B", lambda a: f"{cell_label(a)} of A", declared
         )
-        yield f"{dataset_title(dataset)} {setting}: {text}."
+        yield Finding(f"{dataset_title(dataset)} {setting}: {found.text}.", found.details)
 
 
 def _study_key(a: Runs, b: Runs) -> str:

@@ -99,22 +99,25 @@ class Verdict:
         """Whether more seeds could lead to a conclusion that these are too few for."""
         return self.test == "too few seeds" and not self.obstacle
 
+    def reason(self, seeds: int) -> str:
+        """Why ``seeds`` common seeds allow no conclusion on the models; "" if they allow one."""
+        common = numbered(seeds, "common seed")
+        if self.test == "equal":
+            return f"the numbers of {common} are equal"
+        if self.obstacle:
+            return REASONS[self.obstacle]
+        if self.test == "too large":
+            return f"the numbers of {common} are too large to be compared"
+        if self.test == "too few seeds":
+            return f"{numbered(seeds, 'common seed', 'is')} too few"
+        return f"the difference is not significant over {common}" if self.test == "not significant" else ""
+
     def sentence(self, a: str, b: str, paired: Paired) -> str:
         """The conclusion on the models named ``a`` and ``b`` from their NLL, without a full stop."""
         n = len(paired.seeds)
         seeds = numbered(n, "common seed")
-        if self.test == "equal":
-            return f"no conclusion, the numbers of {seeds} are equal"
-        if self.obstacle:
-            return f"no conclusion, {REASONS[self.obstacle]}"
-        if self.test == "too large":
-            return f"no conclusion, the numbers of {seeds} are too large to be compared"
-        if self.test == "too few seeds":
-            return f"no conclusion, {numbered(n, 'common seed', 'is')} too few"
-        if self.test == "not significant":
-            return f"no conclusion, the difference is not significant over {seeds}"
         if not self.model or paired.mean is None:
-            return "no conclusion"
+            return ", ".join(filter(None, ["no conclusion", self.reason(n)]))
         # The sign-flip test decides, and can be significant where one seed far off widens the interval.
         if paired.interval and 0 in paired.interval:
             alike = sum((difference < 0) is self.lower for difference in paired.differences)

@@ -112,8 +112,8 @@ def _table(
     huge = _huge([*((c.a, c.b) for c in compared), *halves])
     substitutes = substitute_notes(compared, (" of B", " of A"))
     notes = (
-        "A, B: over the n common seeds, empty if there is none. B - A: mean difference over them, with its 95% t interval. "
-        + verdict_note("B", "A", lower="B lower", over=" over the rows of a heading"),
+        "A, B: over the n common seeds, empty if there is none. B - A: mean difference over them, with its "
+        "95% t interval. " + verdict_note("B", "A", lower="B lower", over=" over the rows of a heading"),
         *([RULE] if any(c.metric.startswith("nll") for c in compared) else []),
         *huge,
         *reach_notes(compared, heading),

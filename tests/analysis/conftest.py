@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from analysis.report.findings import Finding
 from lvae_core.config import RunConfig
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import RunFolder, metrics_sha256
 from lvae_core.run_folder.names import run_name
 from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
+
+
+def texts_of(findings: Iterable[Finding]) -> list[str]:
+    """Each finding with its details as one text."""
+    return [" ".join([finding.text, *finding.details]) for finding in findings]
+
 
 AVERAGING = {"lstm-lm": "none", "lstm-vae": "loss", "lstm-vae-avg": "hidden"}
 

@@ -165,7 +165,7 @@ def test_a_page_begins_with_its_findings_and_keeps_the_rule_at_hand(composed: Re
     page = page_of(composed)
     lead = unescape(page.partition('<section class="lead"')[2].partition("</section>")[0])
     head, _, folded = lead.partition("<details>")
-    assert all(sentence in head for sentence in composed.findings)
+    assert all(said in head for finding in composed.findings for said in (finding.text, *finding.details))
     assert all(sentence in folded for sentence in composed.examples)
     assert CAUTION in composed.examples
     without = page_of(replace(composed, findings=()))

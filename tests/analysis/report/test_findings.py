@@ -15,15 +15,17 @@ from analysis.formats.page.page import report_page
 from analysis.formats.terminal import print_report
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
+from analysis.report.findings import Finding
 from analysis.report.report import Report, compose
 from analysis.report.two_studies import compare_studies
+from analysis.stats.claims import REASONS
 from analysis.stats.declared import UNDECLARED
 from analysis.stats.pairs import Baseline
 from lvae_core.run_folder.declared_seeds import declare_seeds
 from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 
-from ..conftest import WriteRun
+from ..conftest import WriteRun, texts_of
 
 
 def report(tmp_path: Path) -> Report:
@@ -51,14 +53,15 @@ def write_pairs(
 def test_too_few_seeds_are_said_first(tmp_path: Path, write_run: WriteRun) -> None:
     write_pairs(write_run, 3, -2.0)
     composed = report(tmp_path)
-    (sentence,) = composed.findings
-    assert sentence == (
-        "toy standard: 1 comparison of tightest valid bounds, and no conclusion: 1 has too few seeds "
-        "(3 in common)."
+    (finding,) = composed.findings
+    assert finding == Finding(
+        "toy standard: no conclusion from 1 comparison of tightest valid bounds.",
+        ("LSTM-VAE L=1 against LSTM-LM: 3 common seeds are too few.",),
     )
     page = report_page(composed, Pictures((), ()), [], "", refresh=0)
     for text in (markdown(composed), " ".join(on_terminal(composed).split()), page):
-        assert text.index(sentence) < text.index("NLL (KL) in nats")
+        places = [text.index(said) for said in (finding.text, *finding.details, "NLL (KL) in nats")]
+        assert places == sorted(places)
 
 
 def test_failed_runs_are_counted_where_a_reader_begins(tmp_path: Path, write_run: WriteRun) -> None:
@@ -66,8 +69,8 @@ def test_failed_runs_are_counted_where_a_reader_begins(tmp_path: Path, write_run
     for seed in range(3, 7):
         write_run("lstm-vae", 1, seed=seed, dataset="toy", study="study", status="failed")
     write_run("lstm-lm", dataset="toy", setting="inputless", study="study", status="failed")
-    inputless, standard = sorted(report(tmp_path).findings)
-    assert standard.endswith("1 has too few seeds (3 in common). 4 of 10 runs failed.")
+    inputless, standard = sorted(finding.text for finding in report(tmp_path).findings)
+    assert standard.endswith(" 1 comparison of tightest valid bounds. 4 of 10 runs failed.")
     assert inputless == "toy inputless: 1 of 1 run failed."
     # The two seeds that the language model lacks are missing, and count as runs nowhere.
     facts = report(tmp_path).facts
@@ -81,16 +84,16 @@ def test_failed_runs_are_counted_where_a_reader_begins(tmp_path: Path, write_run
             -2.0,
             "LSTM-VAE L=1 is better than LSTM-LM by at least 1.94 (95%: 1.90 to 1.97) over 8 common seeds",
         ),
-        (2.0, "no conclusion: 1 is undecided: bound above exact"),
+        (2.0, "LSTM-VAE L=1 against LSTM-LM: a bound above an exact number shows nothing"),
     ],
 )
 def test_a_verdict_is_the_conclusion(
     tmp_path: Path, write_run: WriteRun, shift: float, conclusion: str
 ) -> None:
     write_pairs(write_run, 8, shift)
-    (sentence,) = report(tmp_path).findings
-    assert sentence.startswith("toy standard: 1 comparison of tightest valid bounds")
-    assert conclusion in sentence
+    (finding,) = report(tmp_path).findings
+    assert finding.text.endswith("conclusion from 1 comparison of tightest valid bounds.")
+    assert finding.details[0].startswith(conclusion)
 
 
 def test_two_bounds_are_said_to_decide_nothing_whatever_the_seeds(
@@ -98,16 +101,19 @@ def test_two_bounds_are_said_to_decide_nothing_whatever_the_seeds(
 ) -> None:
     for rate in (1.0, 2.0):
         write_run(dataset="toy", estimates={"nll_elbo": 50.0 + rate, "mi": 1.0}, learning_rate=rate)
-    (sentence,) = report(tmp_path).findings
-    assert sentence == (
-        "toy standard: 1 comparison of tightest valid bounds, and no conclusion: 1 is undecided at "
-        "any number of seeds: two bounds."
+    (finding,) = report(tmp_path).findings
+    assert finding.details == (
+        "LSTM-VAE L=1, learning_rate=2 against LSTM-VAE L=1, learning_rate=1: both numbers are bounds, and "
+        "how far each lies above the truth is unknown (at any number of seeds).",
     )
 
 
 @pytest.mark.parametrize(
     ("weighted", "mi", "reason"),
-    [(47.0, 0.09, "collapsed"), ({"value": 47.0, "khat_above": 0.06}, 1.0, "unreliable")],
+    [
+        (47.0, 0.09, REASONS["collapsed"]),
+        ({"value": 47.0, "khat_above": 0.06}, 1.0, REASONS["unreliable"]),
+    ],
 )
 def test_what_is_judged_by_a_mean_over_seeds_is_not_said_to_last_at_any_number_of_them(
     tmp_path: Path, write_run: WriteRun, weighted: object, mi: float, reason: str
@@ -117,8 +123,8 @@ def test_what_is_judged_by_a_mean_over_seeds_is_not_said_to_last_at_any_number_o
         write_run("lstm-lm", seed=seed, dataset="toy", estimates={"nll": 50.0 + seed})
         bound = {"nll_elbo": 40.0, "nll_iw_joint": weighted, "mi": mi}
         write_run("lstm-vae-avg", 5, seed=seed, dataset="toy", estimates=bound, kl_anneal_epochs=1.0)
-    (sentence,) = report(tmp_path).findings
-    assert sentence.endswith(f"no conclusion: 1 is undecided (not for lack of seeds): {reason}.")
+    (finding,) = report(tmp_path).findings
+    assert finding.details == (f"LSTM-VAE-AVG L=5 against LSTM-LM: {reason} (not for lack of seeds).",)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +135,7 @@ def test_what_is_judged_by_a_mean_over_seeds_is_not_said_to_last_at_any_number_o
         (20.0, "train longer"),
     ],
 )
-def test_annealing_is_explained_at_its_first_place(
+def test_annealing_comes_with_what_to_do_about_it(
     tmp_path: Path, write_run: WriteRun, length: float, advice: str
 ) -> None:
     for setting in ("standard", "inputless"):
@@ -137,22 +143,47 @@ def test_annealing_is_explained_at_its_first_place(
             write_run("lstm-lm", setting=setting, seed=seed, dataset="toy", estimates={"nll": 50.0 + seed})
             early = {"nll_elbo": 48.0 + seed, "mi": 0.01}
             write_run("lstm-vae", 1, setting, seed, dataset="toy", estimates=early, kl_anneal_epochs=length)
-    undecided = "1 is undecided (not for lack of seeds): annealing"
-    first, second = report(tmp_path).findings
-    assert first.endswith(
-        f"{undecided} (the tested epoch lies before the KL had its full weight; {advice})."
+    expected = f"LSTM-VAE L=1 against LSTM-LM: {REASONS['annealing']} (not for lack of seeds); {advice}."
+    assert [finding.details for finding in report(tmp_path).findings] == [(expected,)] * 2
+
+
+def test_each_reason_has_a_sentence_that_names_the_systems(tmp_path: Path, write_run: WriteRun) -> None:
+    write_pairs(write_run, 8, -2.0)
+    bounds = {("lstm-vae", 5): (52.0, 1.0), ("lstm-vae", 10): (53.0, 1.0), ("lstm-iwae", 5): (48.0, 0.0)}
+    for seed in range(8):
+        for (system, L), (elbo, mi) in bounds.items():
+            found = {"nll_elbo": elbo + seed / 7, "mi": mi}
+            length = 1.0 if system == "lstm-iwae" else 10.0
+            write_run(system, L, seed=seed, dataset="toy", estimates=found, kl_anneal_epochs=length)
+    (finding,) = report(tmp_path).findings
+    assert finding.text == "toy standard: 1 conclusion from 5 comparisons of tightest valid bounds."
+    assert finding.details[0].startswith("LSTM-VAE L=1 is better than LSTM-LM by at least ")
+    assert sorted(finding.details[1:]) == [
+        "LSTM-IWAE L=5 against LSTM-LM; LSTM-IWAE L=5 against LSTM-VAE L=5: "
+        f"{REASONS['collapsed']} (not for lack of seeds).",
+        f"LSTM-VAE L=5 and LSTM-VAE L=10 against LSTM-LM: {REASONS['bound above exact']}.",
+    ]
+
+
+def test_many_comparisons_without_a_conclusion_are_named_in_part(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_pairs(write_run, 2, -2.0, systems=12)
+    (finding,) = report(tmp_path).findings
+    (reason,) = finding.details
+    assert (
+        "LSTM-VAE L=7 and LSTM-VAE L=8 against LSTM-LM; 3 more in the table of comparisons: 2 c" in reason
     )
-    assert second.endswith(f"{undecided}.")
 
 
 def test_without_a_comparison_the_reason_is_given(tmp_path: Path, write_run: WriteRun) -> None:
     write_run(dataset="toy")
     assert report(tmp_path).findings == (
-        "toy standard: nothing to compare, only LSTM-VAE L=1 has finished runs.",
+        Finding("toy standard: nothing to compare, only LSTM-VAE L=1 has finished runs."),
     )
     write_run(dataset="toy", num_samples=5)
     assert report(tmp_path).findings == (
-        "toy standard: nothing to compare with, as LSTM-LM has no finished run.",
+        Finding("toy standard: nothing to compare with, as LSTM-LM has no finished run."),
     )
 
 
@@ -162,10 +193,9 @@ def test_two_studies_begin_with_what_was_found(tmp_path: Path, write_run: WriteR
         estimates = {"nll": 49 + seed / 9}
         write_run("lstm-lm", seed=seed, dataset="toy", study="b", estimates=estimates, max_epochs=9)
     compared = compare_studies(*(collect([open_source(str(tmp_path / name))]) for name in "ab"))
-    (sentence,) = compared.findings
-    assert sentence.startswith(
-        "toy standard: 1 comparison of tightest valid bounds: LSTM-LM of B is better than LSTM-LM of A by "
-    )
+    (finding,) = compared.findings
+    assert finding.text == "toy standard: 1 conclusion from 1 comparison of tightest valid bounds."
+    assert finding.details[0].startswith("LSTM-LM of B is better than LSTM-LM of A by ")
 
 
 def test_a_terminal_shows_a_study_on_two_screens_and_names_the_rest(
@@ -248,7 +278,7 @@ def test_a_verdict_says_in_how_many_runs_z_says_nothing(tmp_path: Path, write_ru
     for seed in range(3):
         bound = {"nll_elbo": 48 + seed / 7, "mi": 0.01}
         write_run("lstm-vae", 1, seed=seed, dataset="toy", estimates=bound, study="study")
-    (sentence,) = report(tmp_path).findings
+    (sentence,) = texts_of(report(tmp_path).findings)
     assert "over 8 common seeds, though z says next to nothing in 3 of 8 runs of LSTM-VAE L=1" in sentence
 
 
@@ -268,7 +298,7 @@ def test_every_named_verdict_says_if_its_seeds_are_not_those_that_were_declared(
     if declared:
         declare_seeds(Study(str(tmp_path / "study")), declared)
     write_pairs(write_run, 8, -2.0, systems=3)
-    (sentence,) = report(tmp_path).findings
+    (sentence,) = texts_of(report(tmp_path).findings)
     assert sentence.count(" is better than LSTM-LM ") == 2
     assert sentence.count("over 8 common seeds" + caveat) == 2
     assert sentence.count("(") - sentence.count("(95%") == (2 if caveat else 0)
@@ -299,18 +329,18 @@ def test_a_verdict_on_systems_that_were_trained_differently_says_so_wherever_it_
     write_cnn_against_lstm(write_run, cnn, lstm)
     runs = collect([open_source(str(tmp_path / "study"))])
     composed = compose(runs, Baseline(systems=("lstm-lm",)))
-    assert "CNN-LM is better than LSTM-LM" in composed.findings[0]
+    assert "CNN-LM is better than LSTM-LM" in texts_of(composed.findings)[0]
     caveat = f"not the same config: {fields}"
     (table,) = composed.comparisons
     said = [note for note in table.marks if note.startswith(caveat)]
     (row,) = (row for row in table.csv_rows() if row["metric"] == "nll_valid")
     assert row["unequal_fields"] == fields.replace(",", "")
     if fields:
-        assert f" declared beforehand; {caveat})." in composed.findings[0]
+        assert f" declared beforehand; {caveat})." in texts_of(composed.findings)[0]
         assert said == [note for note in table.notes if "same config" in note]
         assert said[0].startswith(f"{caveat} (CNN-LM against LSTM-LM)")
     else:
-        assert "same config" not in " ".join([*composed.findings, *table.notes])
+        assert "same config" not in " ".join([*texts_of(composed.findings), *table.notes])
 
 
 def test_variants_of_one_system_need_no_word_on_their_configs(tmp_path: Path, write_run: WriteRun) -> None:
@@ -318,7 +348,7 @@ def test_variants_of_one_system_need_no_word_on_their_configs(tmp_path: Path, wr
         for seed in range(6):
             estimates = {"nll": 50 + seed / 8 + epochs}
             write_run("lstm-lm", seed=seed, dataset="toy", estimates=estimates, max_epochs=epochs)
-    (sentence,) = report(tmp_path).findings
+    (sentence,) = texts_of(report(tmp_path).findings)
     assert "is worse than LSTM-LM, max_epochs=1" in sentence
     assert "same config" not in sentence
 
@@ -328,7 +358,10 @@ def test_a_number_that_was_declared_after_results_counts_as_not_declared(
 ) -> None:
     write_pairs(write_run, 8, -2.0)
     declare_seeds(Study(str(tmp_path / "study")), 8)
-    assert "8 common seeds (their number was not declared beforehand)" in report(tmp_path).findings[0]
+    assert (
+        "8 common seeds (their number was not declared beforehand)"
+        in texts_of(report(tmp_path).findings)[0]
+    )
 
 
 def test_a_verdict_over_a_number_of_seeds_that_was_not_declared_says_so(
@@ -338,9 +371,11 @@ def test_a_verdict_over_a_number_of_seeds_that_was_not_declared_says_so(
     for study in ("study", "declared"):
         write_pairs(write_run, 8, -2.0, study=study)
     composed = report(tmp_path)
-    assert "over 8 common seeds (their number was not declared beforehand)" in composed.findings[0]
+    assert (
+        "over 8 common seeds (their number was not declared beforehand)" in texts_of(composed.findings)[0]
+    )
     assert UNDECLARED in composed.comparisons[0].notes
     composed = compose(collect([open_source(str(tmp_path / "declared"))]))
-    assert "over 8 common seeds" in composed.findings[0]
-    assert "declared" not in composed.findings[0]
+    assert "over 8 common seeds" in texts_of(composed.findings)[0]
+    assert "declared" not in texts_of(composed.findings)[0]
     assert UNDECLARED not in composed.comparisons[0].notes

@@ -16,7 +16,7 @@ from analysis.tables.elements.table import Difference
 from lvae_core.run_folder.declared_seeds import declare_seeds
 from lvae_core.run_folder.study import Study
 
-from ..conftest import WriteRun
+from ..conftest import WriteRun, texts_of
 
 
 def compared(tmp_path: Path) -> TwoStudies:
@@ -77,7 +77,7 @@ def test_a_verdict_says_if_its_seeds_are_not_those_that_both_studies_declared(
         for seed in range(8):
             estimates = {"nll": value + 0.01 * seed, "ppl": 50.0}
             write_run("lstm-lm", seed=seed, study=study, estimates=estimates)
-    (sentence,) = compared(tmp_path).findings
+    (sentence,) = texts_of(compared(tmp_path).findings)
     assert "is better than LSTM-LM of A by 10.0" in sentence
     assert sentence.endswith(f"over 8 common seeds{caveat}.")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
+from analysis.report.findings import Finding
 from analysis.report.nothing_finished import nothing_finished
 from analysis.report.report import compose
 from lvae_core.run_folder.planned_runs import write_planned_runs
@@ -31,9 +32,9 @@ def test_planned_runs_that_do_not_exist_are_counted_by_cell(tmp_path: Path, writ
     lines, status = nothing_finished(collect([open_source(study.url)]))
     assert (lines[1], status) == (expected, 1)
     write_run(dataset="toy", study="study")
-    assert compose(collect([open_source(study.url)])).findings[0] == expected
+    assert compose(collect([open_source(study.url)])).findings[0] == Finding(expected)
     write_planned_runs(study, study.run_names())
-    assert "launch" not in compose(collect([open_source(study.url)])).findings[0]
+    assert "launch" not in compose(collect([open_source(study.url)])).findings[0].text
 
 
 def test_what_is_missing_is_counted_once(tmp_path: Path, write_run: WriteRun) -> None:
