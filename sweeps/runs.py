@@ -159,7 +159,7 @@ def in_order(runs: Sequence[Run]) -> list[Run]:
 
 
 def _differences(runs: Sequence[Run]) -> list[str]:
-    """For each run, the fields that it reads and in which the runs of its system and setting differ."""
+    """For each run, the fields that it reads and in which the runs of its group differ."""
     differing = _differing_fields(runs)
 
     def difference(run: Run) -> str:
@@ -171,9 +171,9 @@ def _differences(runs: Sequence[Run]) -> list[str]:
     return [difference(run) for run in runs]
 
 
-def _differing_fields(runs: Sequence[Run]) -> dict[tuple[str, str], list[str]]:
-    """System and setting -> the fields in which their runs differ, apart from those in the name."""
-    values: dict[tuple[str, str], dict[str, set[str]]] = {run.group: {} for run in runs}
+def _differing_fields(runs: Sequence[Run]) -> dict[tuple[str, str, str], list[str]]:
+    """Dataset, system and setting -> the fields in which their runs differ, without those in the name."""
+    values: dict[tuple[str, str, str], dict[str, set[str]]] = {run.group: {} for run in runs}
     for run in runs:
         if run.config:
             for name in FIELD_TYPES:  # the order in which a line lists them

@@ -45,9 +45,9 @@ class Run:
     """Epochs that are finished."""
 
     @property
-    def group(self) -> tuple[str, str]:
-        """Its system and its setting, which fix many fields."""
-        return self.name.cell.system, self.name.cell.setting
+    def group(self) -> tuple[str, str, str]:
+        """Its dataset, its system and its setting, which fix many fields; as in reports, L is left out."""
+        return self.name.cell.dataset, self.name.cell.system, self.name.cell.setting
 
     def value(self, name: str) -> Any:
         """The value of a config field, or of ``state``; None if the config cannot be read."""

@@ -115,6 +115,22 @@ def test_a_listing_on_a_terminal_shows_every_seed_and_only_fields_of_the_system(
     ]
 
 
+def test_what_differs_between_datasets_is_not_listed_and_what_differs_within_one_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "study"
+    base = recipe("lstm-vae", dataset="toy", num_samples=1)
+    other = replace(base, dataset="topics", hidden_size=64, max_epochs=3, min_count=2, dropout=0.1)
+    for config in (base, replace(other, seed=1), other, replace(other, latent_size=3)):
+        write_config(place, config)
+    assert runs.main(["list", str(place)]) == 0
+    lines = capsys.readouterr().out.splitlines()[:-1]
+    differing: dict[str, set[str]] = {line.partition("__")[0]: set() for line in lines}
+    for line in lines:
+        differing[line.partition("__")[0]] |= {word for word in line.split() if "=" in word}
+    assert differing == {"toy": set(), "topics": {"latent_size=2", "latent_size=3"}}
+
+
 def test_runs_of_one_seed_are_in_the_order_of_their_values(tmp_path: Path) -> None:
     place = tmp_path / "study"
     for seed in (10, 9):
