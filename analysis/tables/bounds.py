@@ -33,6 +33,7 @@ from analysis.tables.elements.table import (
     dataset_title,
     formula_notes,
     legend,
+    marks_given_once,
     marks_of,
     runs_text,
 )
@@ -76,7 +77,7 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
         (*legend(lines), *key, *further),
         lambda: (row for s in SETTINGS for c in of_dataset if c.setting == s for row in _csv_rows(c)),
         marks=(*marks_of(lines), *key, *further),
-        once=(*marks_of(lines), *key),
+        once=(*marks_given_once(lines), *key),
     )
 
 

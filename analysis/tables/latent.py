@@ -13,7 +13,7 @@ from analysis.tables.elements.table import (
     cell_label,
     dataset_title,
     legend,
-    marks_of,
+    marks_given_once,
     runs_text,
 )
 from analysis.tables.elements.text_sections import TextNames, sections
@@ -43,7 +43,7 @@ def latent_table(cells: Sequence[Cell], dataset: str) -> Table:
         tuple(lines),
         notes,
         marks=notes,
-        once=(*marks_of(lines), *key),
+        once=(*marks_given_once(lines), *key),
     )
 
 

@@ -23,6 +23,7 @@ from analysis.tables.elements.table import (
     dataset_title,
     formula_notes,
     legend,
+    marks_given_once,
     marks_of,
 )
 from analysis.tables.elements.text_sections import TextNames
@@ -149,7 +150,7 @@ def _compare(
         (*legend(lines), *merged, *letters, *unfinished, *conversion),
         lambda: (csv_row for row in rows for csv_row in _csv_rows_of(row, number, metrics)),
         marks=(*marks_of(lines), *merged, *letters, *formula_notes(lines), *conversion),
-        once=(*marks_of(lines), *letters),
+        once=(*marks_given_once(lines), *letters),
         number=number if facts else "",
     )
 

@@ -26,7 +26,7 @@ from analysis.tables.elements.table import (
     cell_label,
     dataset_title,
     legend,
-    marks_of,
+    marks_given_once,
     runs_text,
 )
 
@@ -67,7 +67,7 @@ def spelled_table(cells: Sequence[Cell], dataset: str) -> Table:
         tuple(lines),
         notes,
         marks=notes,
-        once=(*marks_of(lines), *key, _METHOD),
+        once=(*marks_given_once(lines), *key, _METHOD),
     )
 
 

@@ -221,6 +221,14 @@ def marks_of(lines: Sequence[Line]) -> list[str]:
     return notes
 
 
+def marks_given_once(lines: Sequence[Line]) -> list[str]:
+    """Those of :func:`marks_of` that a page of several tables need not repeat.
+
+    A sign at a name or number is explained below each table that has it: a reader meets it there.
+    """
+    return [note for note in marks_of(lines) if not note.startswith((NOT_A_BOUND, DOUBTFUL))]
+
+
 def formula_notes(lines: Sequence[Line]) -> list[str]:
     """Say how the numbers in ``lines`` that were not printed follow from those that were."""
     values = [value for line in lines for value in line.values]

@@ -192,6 +192,18 @@ def test_the_head_begins_with_the_number_below_the_known_truth(tmp_path: Path, w
         assert text.index("1.00 below the truth") < text.index("1 comparison of tightest")
 
 
+def test_every_table_with_a_marked_name_explains_the_mark(tmp_path: Path, write_run: WriteRun) -> None:
+    for dataset in ("toy", "pydocs"):
+        write_run("lstm-vae-avg", 5, dataset=dataset, estimates={"nll_elbo": 97.0, "nll_joint": 127.0})
+    composed = report(tmp_path)
+    note = "‡: NLL and PPL count one KL for several samples of z"
+    tables = (*composed.table2, *composed.table3, *composed.bounds)
+    marked = [table for table in tables if any("‡" in line.label for line in table.lines)]
+    assert markdown(composed).count(note) == len(marked) > 2
+    on_the_terminal = on_terminal(composed)
+    assert on_the_terminal.count(note) == on_the_terminal.count("NLL (KL) in nats") == 2
+
+
 def test_a_language_model_alone_has_no_table_3(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm", dataset="pydocs")
     composed = report(tmp_path)

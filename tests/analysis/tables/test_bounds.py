@@ -100,7 +100,7 @@ def test_importance_weighted_numbers_say_how_far_to_rely_on_them(
     assert frame.loc["nll_iw_joint", ["ess", "khat_above", "mc_stderr"]].tolist() == [312.4, 0.4, 0.2]
     assert pd.isna(frame.loc["nll_joint", "ess"])
     (sentence, _) = sentences(tmp_path, "ptb")
-    assert "(IW, joint, unreliable)" in sentence
+    assert "(IW, joint) is 119.0, which is unreliable." in sentence
 
 
 def test_diagnostics_of_several_runs_are_averaged_over_those_that_recorded_them(
