@@ -32,6 +32,7 @@ from sweeps.planning.loading import look_up
 from sweeps.planning.parents import startable
 from sweeps.planning.plan import Plan, PlannedRun, Status, evaluation_settings
 from sweeps.planning.retries import launch_notes
+from sweeps.planning.saved_runs import saved_text
 from sweeps.planning.times.durations import format_duration
 from sweeps.planning.workload import Workload
 from sweeps.wandb_mirror.live import mirrored
@@ -113,6 +114,8 @@ def sweep(
         goes_on = completed and any(run.name not in again for run in plan.with_status("evaluate"))
         if not goes_on:
             failed = print_closing(out, plan, board.failures)
+            if not completed and (saved := saved_text(plan.all_runs)):
+                out.print(saved)
             left = len(plan.with_status("left", "evaluate"))
             if completed and left and not failed:
                 out.print(f"{numbered(left, 'run')} left undone; the same command continues")

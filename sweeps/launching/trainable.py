@@ -37,6 +37,7 @@ from lvae_core.training.failures import (
 )
 from lvae_core.training.runtime import Progress, Runtime
 from sweeps.checks.node_facts import project
+from sweeps.launching.epoch_loss import EpochLoss
 from sweeps.planning.evaluation_parts import EvaluationPart
 from sweeps.planning.resources import Resources
 
@@ -91,9 +92,9 @@ class RunTrainable(tune.Trainable):
 
     A report (the value of :meth:`step`) has ``phase``, ``epoch``, ``step`` and ``fraction`` as
     :class:`~lvae_core.training.runtime.Progress` has them; while it trains ``epochs`` and the fields of
-    :class:`~lvae_core.training.pace.Pace`; ``metrics``: the latest row of ``metrics.jsonl`` or None;
-    ``warnings``: lines for the user; and ``done``. In the last report
-    of a run ``phase`` is
+    :class:`~lvae_core.training.pace.Pace`, but ``loss`` is the mean of the epoch so far; ``metrics``: the
+    latest row of ``metrics.jsonl`` or None; ``warnings``: lines for the user; and ``done``. In the last
+    report of a run ``phase`` is
 
     - ``done``, with ``estimates`` and the two timing fields of its result; if it was evaluated again,
       with those of the evaluation, which has no ``train_seconds``; without them if it is a part;
@@ -144,7 +145,7 @@ class RunTrainable(tune.Trainable):
             self._job.runtime, device=given.device, threads=given.cpus, device_share=given.memory_share
         )
         self._pause_after = self._job.pause_after.get(name, math.inf)
-        self._iterator = None
+        self._iterator, self._loss = None, EpochLoss()
         self._metrics: Mapping[str, Any] | None = None
         self._last_report = None
 
@@ -231,7 +232,7 @@ class RunTrainable(tune.Trainable):
         report = {"phase": phase, "epoch": progress.epoch, "fraction": progress.fraction}
         report["step"] = progress.step
         if progress.pace:
-            report |= {"epochs": progress.epochs, **asdict(progress.pace)}
+            report |= {"epochs": progress.epochs, **asdict(progress.pace), "loss": self._loss.mean}
         if phase == "done" and self._part is None:
             result = self._folder.read_json(result_file_of(self._evaluation)) or {}
             fields = ("estimates", "train_seconds", "evaluate_seconds")
@@ -255,6 +256,7 @@ class RunTrainable(tune.Trainable):
                 self._iterator = work(self._config, corpus, self._folder, runtime, claim)
         until = time.monotonic() + STEP_SECONDS
         for progress in self._iterator:
+            self._loss.add(progress)
             self._metrics = progress.metrics or self._metrics
             if progress.phase == "done" or self._pauses(progress) or time.monotonic() >= until:
                 return progress

@@ -174,6 +174,11 @@ class Search:
         self._folders.update({run.key: run.name for run in plan.runs})
         return plan
 
+    def unfinished(self) -> list[PlannedRun]:
+        """The runs of the round under way that a launch has left, as their folders are now."""
+        runs = self.find(self.points()).runs
+        return [run for run in runs if run.name in self.board.waiting]
+
     def best(self, count: int) -> list[Trial]:
         """The trials of lowest perplexity among those that were trained to their ends.
 
@@ -264,7 +269,8 @@ class Search:
                 if launch is None or display is None:
                     return None
                 self._started |= {run.name for run in todo}
-                self._update_board(todo, later=self.rules.trials - trials[-1].number - 1)
+                later = self.rules.trials - trials[-1].number - 1
+                self._update_board(todo, later=later, launches=self._later_launches(later))
                 pause_after = {} if epoch is None else {run.name: epoch for run in todo}
                 if not launch()(todo, display, pause_after):
                     return None
@@ -275,6 +281,12 @@ class Search:
             ]
             trials = self._select(trials, epoch)
         return trials
+
+    def _later_launches(self, later: int) -> list[int] | None:
+        """How many trials each further round starts; None with rungs, where launches depend on results."""
+        if self.rules.rungs:
+            return None
+        return [min(self.rules.at_once, later - first) for first in range(0, later, self.rules.at_once)]
 
     def _names(self, trials: Iterable[Trial]) -> list[str]:
         """The names of the runs of ``trials``, which lines for people call by the trials' numbers."""
@@ -347,8 +359,16 @@ class Search:
             for t in trials
         ]
 
-    def _update_board(self, todo: Sequence[PlannedRun], *, later: int) -> None:
-        """Let the board wait for ``todo``, with ``later`` trials to follow; count the runs that ended."""
+    def _update_board(
+        self, todo: Sequence[PlannedRun], *, later: int, launches: Sequence[int] | None = None
+    ) -> None:
+        """Let the board wait for ``todo``, and count the runs that ended.
+
+        Args:
+            todo: runs that start now.
+            later: the number of trials to follow.
+            launches: how many of them each launch starts; None: unknown.
+        """
         board, names = self.board, {run.name for run in todo}
         ended = [run for run in self._runs if run.name not in names]
         board.done = sum(run.status == "done" for run in ended)
@@ -357,7 +377,7 @@ class Search:
         board.paused = 0
         board.waiting = {run.name: run.cell for run in todo}
         board.variants = {run.name: run.variant for run in todo}
-        board.later = [variant_of(self.base)] * later
+        board.later, board.later_launches = [variant_of(self.base)] * later, launches
 
     def _progress(self) -> str:
         done = f"{len(self.known)} of {self.rules.trials} trials"

@@ -94,6 +94,26 @@ def test_a_run_that_nobody_has_finished_is_no_success(monkeypatch, capsys):
     assert "1 run left undone; the same command continues" in capsys.readouterr().out
 
 
+def test_an_interrupted_launch_says_how_far_its_saved_runs_are(monkeypatch, capsys):
+    @contextlib.contextmanager
+    def interrupted(options, workload, say):
+        def launch(runs, display, pause_after=None):
+            attempt = execute(
+                runs[0].config, TOY, workload.study.run(runs[0].name), Runtime(progress_seconds=0)
+            )
+            next(attempt)
+            attempt.close()
+            return False
+
+        yield launch
+
+    monkeypatch.setattr(sweeps.sweep, "on_ray", interrupted)
+    assert main(COMMAND) == 130
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2] == "1 run saved: 0 of 1 epochs"
+    assert lines[-1].startswith("interrupted; resume with: ")
+
+
 def test_the_plan_of_a_launch_that_was_killed_after_its_last_run_is_forgotten(monkeypatch, tmp_path):
     monkeypatch.setattr(sweeps.sweep, "on_ray", in_this_process(trained))
     with monkeypatch.context() as killed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from lvae_core.run_folder.names import CellName, without_fingerprint
 from sweeps.launching.progress.running import Running
 from sweeps.planning.evaluation_parts import EvaluationPart
 from sweeps.planning.plan import Plan, PlannedRun
-from sweeps.planning.times.durations import Speed, format_duration, remaining_seconds
+from sweeps.planning.times.durations import Speed, SteadyEnd, format_duration, remaining_seconds
 from sweeps.planning.times.remaining import trained_fraction
 
 OWN_PACE = 0.1
@@ -52,6 +53,8 @@ class Board:
     """Runs that a search has dropped, or whose parent has failed."""
     later: Sequence[str] = ()
     """Variants like those of the runs that will follow, but are not chosen yet."""
+    later_launches: Sequence[int] | None = ()
+    """How many of the later runs each further launch starts together; None if that is not known yet."""
     more: bool = False
     """Whether more work follows these runs; an interrupt then leaves it undone."""
     again: frozenset[str] = frozenset()
@@ -73,6 +76,8 @@ class Board:
     """Name -> class and message of the runs that failed in this launch."""
     has_begun: bool = False
     """Whether any run has got an actor."""
+    stopping: bool = False
+    """Whether the runs under way have been asked to save and stop."""
     valid_not_bounds: set[str] = field(default_factory=set)
     """Cells whose validation perplexity is not a bound of their models'."""
     best_not_bounds: set[str] = field(default_factory=set)
@@ -83,6 +88,9 @@ class Board:
 
     def __post_init__(self) -> None:
         self.began = self.now()
+        self._end = SteadyEnd(lambda: self.now())
+        self._launched: float | None = None
+        self._start_up: float | None = None
 
     @classmethod
     def of(cls, plan: Plan, runs: Iterable[PlannedRun]) -> Self:
@@ -134,6 +142,10 @@ class Board:
         """The label of a run's variant: variants of a cell differ in model or text."""
         return self.variant_labels.get(self._variant(name, cell), cell)
 
+    def launch(self) -> None:
+        """Processes for the waiting runs begin to start."""
+        self._launched = self.now()
+
     def start(self, name: str) -> None:
         """A run has got an actor."""
         self.has_begun = True
@@ -145,6 +157,8 @@ class Board:
         """A run has reported; see :class:`sweeps.launching.trainable.RunTrainable`."""
         run = self.running[name]
         run.phase = report["phase"]
+        if self._launched is not None:
+            self._start_up, self._launched = self.now() - self._launched, None
         if self.is_part(name) and run.phase in ("done", "failed"):
             self.parts_ended += 1  # what it lacks is scored when the parts are joined
         elif run.phase == "done":
@@ -237,14 +251,15 @@ class Board:
         self.dropped += 1
 
     def share(self) -> float:
-        """The share of the grid, 0 to 1, that is done; every run counts the same."""
+        """The share of the grid, 0 to 1, that is done or saved; every run counts the same."""
         ended = self.done + self.failed + self.paused + self.dropped + self.parts_ended
         total = ended + len(self.running) + len(self.waiting) + len(self.held) + len(self.later)
-        done = ended + sum(run.share or 0.0 for run in self.running.values())
+        saved = sum(self._waiting_share(name) for name in self.resumed_at if name in self.waiting)
+        done = ended + saved + sum(run.done for run in self.running.values())
         return done / total if total else 1.0
 
     def eta(self) -> float | None:
-        """Seconds until the last run has ended; None if nothing has been measured yet."""
+        """Seconds until the last run has ended; None if too little has been measured or is known."""
         running = {name: self._remaining(name, run) for name, run in self.running.items()}
         rate = self._seconds_per_operation(running)
 
@@ -266,7 +281,23 @@ class Board:
             again = name in self.again
             seconds = self._expected_seconds(name, cell) if again else whole(self._variant(name, cell))
             waiting.append(self._left(name, seconds))
-        return remaining_seconds([*waiting, *map(whole, self.later)], under_way, self.slots)
+        left, later = remaining_seconds(waiting, under_way, self.slots), self._seconds_of_later(whole)
+        return None if left is None or later is None else left + later
+
+    def _seconds_of_later(self, whole: Callable[[str], float | None]) -> float | None:
+        """Seconds of the launches to come, with the start of their processes; None if they are unknown.
+
+        Args:
+            whole: variant -> the expected seconds of a run.
+        """
+        if self.later_launches is None:
+            return None
+        each, start_up = [whole(variant) for variant in set(self.later)], self._start_up
+        known = [seconds for seconds in each if seconds is not None]
+        if self.later_launches and (start_up is None or len(known) < len(each)):
+            return None
+        turns = sum(math.ceil(number / self.slots) for number in self.later_launches)
+        return len(self.later_launches) * (start_up or 0.0) + turns * max(known, default=0.0)
 
     def _seconds_per_operation(self, remaining: Mapping[str, float | None]) -> float | None:
         """The rate of the runs under way, by which others are scaled: the longest runs start first."""
@@ -325,9 +356,10 @@ class Board:
         line = f"{self.share():.0%}: {line}; {format_duration(self.now() - self.began)} elapsed"
         if not self.running:
             return line
-        eta = self.eta()
-        # Training may stop before its last epoch.
-        variants = [self._variant(name, run.cell) for name, run in self.running.items()]
-        known = any(self.speed.basis(variant) == "runs" for variant in variants)
-        left = "–" if eta is None else f"{'' if known else 'at most '}about {format_duration(eta)}"
-        return f"{line}, {left} to go"
+        if self.stopping:
+            return f"{line}, stopping"
+        # More may follow, such as a comparison of the best trials.
+        of = " for the trials" if self.more else ""
+        if (left := self._end.seconds_left(self.eta())) is None:
+            return f"{line}, – to go{of}"
+        return f"{line}, about {format_duration(left)} to go{of} at the present pace"

@@ -18,8 +18,12 @@ from sweeps.launching.progress.board import Board
 from sweeps.launching.progress.events import Events
 from sweeps.launching.progress.running import Running
 
-LIVE_SECONDS, LINE_SECONDS = 0.5, 10.0
-"""Seconds between updates of a terminal, and between lines if there is no terminal."""
+LIVE_SECONDS = 0.5
+"""Seconds between updates of a terminal."""
+
+LINE_SECONDS = ((1800.0, 300.0), (120.0, 60.0), (0.0, 10.0))
+"""If there is no terminal: after so many seconds there are so many between lines, the first pair that fits.
+A log of hours would otherwise have thousands of lines."""
 
 MAX_ROWS = 12
 """The largest number of runs under way, and the most cells, that are shown."""
@@ -41,7 +45,7 @@ def describe(run: Running, not_bounds: Collection[str] = ()) -> str:
     if run.epochs:
         epoch = f"epoch {min(run.epoch + 1, run.epochs)} of {run.epochs}"
     if run.loss is not None:
-        parts.append(f"loss {run.loss:.2f}")
+        parts.append(f"mean loss {run.loss:.2f}")
     if run.tokens_per_second is not None:
         parts.append(f"{run.tokens_per_second:,.0f} tokens/s")
     return ", ".join([epoch, *parts])
@@ -68,6 +72,11 @@ def draw(board: Board) -> Group:
     return Group(whole, Text(summary), runs, *([best] if board.best else []))
 
 
+def line_seconds(passed: float) -> float:
+    """The seconds between lines of a display that began ``passed`` seconds ago, without a terminal."""
+    return next(seconds for after, seconds in LINE_SECONDS if passed >= after)
+
+
 class Display:
     """Shows a board: live on a terminal, else as lines with the time of day.
 
@@ -84,12 +93,14 @@ class Display:
         self._live = (
             Live(console=console, auto_refresh=False) if console.is_terminal and not console.quiet else None
         )
+        self._began = time.monotonic()
         self._drawn = 0.0
         self._announced = False
         self._said_to_start: set[str] = set()
         """Names of the runs that start, and have had their line."""
 
     def __enter__(self) -> Display:
+        self.board.launch()
         if self._live:
             self._live.start()
         return self
@@ -114,7 +125,7 @@ class Display:
     def refresh(self) -> None:
         """Update the display if it is due."""
         now = time.monotonic()
-        if now - self._drawn < (LIVE_SECONDS if self._live else LINE_SECONDS):
+        if now - self._drawn < (LIVE_SECONDS if self._live else line_seconds(now - self._began)):
             return
         self._drawn = now
         if self._live:

@@ -39,6 +39,7 @@ class Running:
     """Epochs at most; 0: unknown."""
     valid_ppl: float | None = None
     loss: float | None = None
+    """The mean of the epoch so far."""
     tokens_per_second: float | None = None
     points: list[Point] = field(default_factory=list)
     """The reports that its pace is measured by."""

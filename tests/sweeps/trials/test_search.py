@@ -210,6 +210,23 @@ def test_recorded_points_that_share_a_run_are_trained_once(rules, tmp_path):
     assert [trial.number for trial in first.best(3)] == [0]
 
 
+@pytest.mark.parametrize(
+    ("rules", "launches"), [(replace(RULES, trials=10), [[4, 2], [2], []]), (HALVING, [None] * 6)]
+)
+def test_the_board_knows_the_rounds_to_come_unless_they_depend_on_results(rules, launches, tmp_path):
+    found, seen = search(tmp_path, rules), []
+
+    class Watching(Launcher):
+        def __call__(self, runs, display, pause_after=None):
+            seen.append(display.board.later_launches)
+            return super().__call__(runs, display, pause_after)
+
+    launcher = Watching(found.study)
+    with open(os.devnull, "w") as nowhere:
+        found.run(lambda: launcher, Display(found.board, Console(file=nowhere)))
+    assert seen == launches
+
+
 def test_the_board_counts_finished_trials_and_those_that_will_follow(tmp_path):
     found = search(tmp_path, HALVING)
     seen = []

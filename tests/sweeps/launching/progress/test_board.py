@@ -268,15 +268,56 @@ def test_the_eta_is_unknown_at_first_and_then_never_far_from_the_truth(clock):
     assert max(ratios) < 2.0
 
 
-def test_the_eta_is_an_upper_limit_until_a_run_of_the_cell_has_ended(board, clock):
+def test_the_remaining_time_is_said_to_be_an_estimate(board, clock):
     board.start(NAMES[0])
     board.report(NAMES[0], train(0.0))
     clock.time += 10
     board.report(NAMES[0], train(0.5))
-    assert " elapsed, at most about " in board.summary()  # training may stop before its last epoch
+    # 40% took 10 s, and the waiting runs count like the one under way.
+    assert board.summary().endswith(" elapsed, about 1 min to go at the present pace")
     board.report(NAMES[0], DONE)
     board.start(NAMES[1])
-    assert " elapsed, about " in board.summary()
+    board.report(NAMES[1], train(0.0))
+    clock.time += 600
+    assert board.summary().endswith(" elapsed, about 2 min to go at the present pace")
+
+
+def test_the_remaining_time_counts_rounds_to_come_and_the_start_of_their_processes(board, clock):
+    board.waiting = {NAMES[0]: CELL}
+    board.slots, board.more = 2, True
+    board.speed.add(CELL, 30.0, 10.0)
+    board.later, board.later_launches = [CELL] * 4, [3, 1]
+    board.launch()
+    clock.time += 12
+    board.start(NAMES[0])
+    clock.time += 3
+    assert board.eta() is None, "nothing is known of the start of processes"
+    board.report(NAMES[0], train(0.0))
+    # 40 s are left here; then three runs on two slots and one, each after 15 s.
+    assert board.eta() == pytest.approx(40 + (15 + 2 * 40) + (15 + 40))
+    assert "about 3 min 10 s to go for the trials" in board.summary()
+    board.later_launches = None
+    assert board.summary().endswith(", – to go for the trials")
+    board.later, board.later_launches = [], []
+    assert board.eta() == pytest.approx(40)
+
+
+def test_saved_work_counts_and_a_stop_shows_no_remaining_time(board, clock):
+    for name in NAMES[:2]:
+        board.start(name)
+        board.report(name, train(0.5))
+    share = board.share()
+    assert share == pytest.approx((1 + 2 * 0.5 * TRAIN_SHARE) / 5)
+    board.stopping = True
+    assert board.summary().endswith(" elapsed, stopping")
+    board.report(NAMES[0], {"phase": "stopped"})
+    assert board.share() == pytest.approx(share)
+    assert board.summary().endswith(" elapsed, stopping")
+    board.report(NAMES[1], {"phase": "stopped"})
+    assert board.share() == pytest.approx(share)
+    assert board.summary().endswith(" elapsed")
+    board.start(NAMES[1])
+    assert board.share() == pytest.approx(share), "before its first report, too"
 
 
 def test_the_elapsed_time_is_that_of_the_launch_until_its_end(board, clock):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 
 import pytest
@@ -80,7 +81,7 @@ def test_a_run_under_way_shows_its_epoch_of_all_its_speed_and_loss(board):
     row = train(0.1, valid_ppl=90.0, best_ppl=80.0)
     board.report(NAMES[0], row | {"epochs": 30, "loss": 101.234, "tokens_per_second": 15_300.4})
     running = board.running[NAMES[0]]
-    assert describe(running) == "epoch 3 of 30, valid ppl 90.00, loss 101.23, 15,300 tokens/s"
+    assert describe(running) == "epoch 3 of 30, valid ppl 90.00, mean loss 101.23, 15,300 tokens/s"
     board.report(NAMES[0], {"phase": "evaluate", "epoch": 30, "fraction": 0.5})
     assert describe(running) == "evaluating, valid ppl 90.00"
 
@@ -143,3 +144,22 @@ def test_a_run_that_starts_has_one_line_for_each_start(board, monkeypatch):
         lines()
         board.start(NAMES[0])
         assert [lines(), lines()] == [["starting"], []]
+
+
+def test_in_a_log_the_lines_become_rarer_with_the_hours(board, monkeypatch):
+    now = Clock()
+    monkeypatch.setattr("sweeps.launching.progress.display.time.monotonic", now)
+    board.start(NAMES[0])
+    out, times, began = io.StringIO(), [], now.time
+    with Display(board, Console(file=out, force_terminal=False)) as display:
+        while now.time < began + 4 * 3600:
+            before = out.tell()
+            display.refresh()
+            if out.tell() > before:
+                times.append(now.time - began)
+            now.time += 0.5
+    gaps = [(time, after - time) for time, after in itertools.pairwise(times)]
+    assert {gap for time, gap in gaps if time < 100} == {10.0}
+    assert {gap for time, gap in gaps if 120 < time < 1700} == {60.0}
+    assert {gap for time, gap in gaps if time > 1800} == {300.0}
+    assert len(times) < 100
