@@ -32,21 +32,17 @@ import contextlib
 import functools
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from optuna.distributions import BaseDistribution
 from rich.console import Console
 
-from analysis.formats.terminal import print_table
-from analysis.report.search_points import compare_points
 from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
-from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
 from lvae_core.identity import fields_read
 from lvae_core.messages import command_here, notices_held_back
-from lvae_core.run_folder.search_record import RECIPE
 from lvae_core.run_folder.study import Study, open_study
 from lvae_core.settings import parse_settings, system_name
 from sweeps.guardian import closing_with
@@ -59,12 +55,13 @@ from sweeps.planning.kl_annealing import annealing_note
 from sweeps.planning.loading import check_datasets, load_corpora, look_up
 from sweeps.planning.plan import Plan
 from sweeps.planning.retries import launch_notes, with_retries
+from sweeps.planning.saved_runs import saved_text
 from sweeps.planning.times.calibration import add_rough_times
-from sweeps.planning.workload import Workload
-from sweeps.sweep import Swept, on_wandb, print_next, sweep, warn_of_damages
+from sweeps.sweep import on_wandb, print_next, warn_of_damages
 from sweeps.trials.asha import AshaSearch
-from sweeps.trials.budget import budget_table, expected_works, verdict_text
+from sweeps.trials.budget import budget_table, expected_works, verdict_text, verdict_warning
 from sweeps.trials.cheap import cheap_config, cheap_notes
+from sweeps.trials.fresh_seeds import fresh_configs, fresh_points, rerun
 from sweeps.trials.history import recorded_space
 from sweeps.trials.importances import importances_table
 from sweeps.trials.objectives import check_objectives
@@ -74,7 +71,7 @@ from sweeps.trials.proposals import Trial
 from sweeps.trials.report import print_outcome, rerun_refusal, write_trials
 from sweeps.trials.search import Search
 from sweeps.trials.space import check_systems, parse_space
-from sweeps.trials.tables import recipe_notes, rules_text, space_table, trials_table, values_text
+from sweeps.trials.tables import recipe_notes, rules_text, space_table, trials_table
 
 _log = logging.getLogger("lvae.trials")
 
@@ -133,11 +130,15 @@ def run(options: Options, *, again: str) -> int:
     unless_quiet(out).print(space_table(search))
     fresh = f"; then the best {options.best} and the recipe on {options.fresh_seeds} fresh seeds"
     summary = f"{options.folder}: {rules_text(search)}{fresh if options.fresh_seeds else ''}"
-    verdict = verdict_text(options.fresh_seeds, options.best, bounds=base.encoder != "none")
+    bounds = base.encoder != "none"
+    if options.dry_run:
+        verdict = verdict_text(options.fresh_seeds, options.best, bounds=bounds)
+    else:
+        verdict = verdict_warning(options.fresh_seeds, options.best)
     annealing = annealing_note([base], corpora)
     notes = [*recipe_notes(search), *cheap_notes(options, base, cheap)]
     notes += [f"note: {annealing}"] if annealing else []
-    for line in (*notes, summary, verdict):
+    for line in filter(None, (*notes, summary, verdict)):
         print_line(unless_quiet(out), line)
     if options.dry_run:
         _dry_run(options, base, search, out)
@@ -151,14 +152,9 @@ def run(options: Options, *, again: str) -> int:
             out.print(trials_table(search), importances_table(search))
         best = search.best(options.best)
         if completed:
-            failed = print_outcome(search, best, out)
-            write_trials(options, search, out)
-        if completed and options.fresh_seeds and best:
-            if refusal := rerun_refusal(search, best):
-                out.print(refusal)
-            else:
-                swept = _rerun(options, base, best, corpora, out)
-                completed, failed = not swept.interrupted, failed or swept.failed
+            completed, failed = _conclude(options, base, search, best, out)
+        elif saved := saved_text(search.unfinished()):
+            out.print(saved)
     if not completed:
         print_line(out, f"interrupted; resume with: {again}")
         return 130
@@ -188,8 +184,8 @@ def _space(options: Options, base: RunConfig, study: Study) -> dict[str, BaseDis
 def _dry_run(options: Options, base: RunConfig, search: Search, out: Console) -> None:
     """Print the trials so far, and what the rest of the search and its comparison cost at most."""
     best, retry = search.best(options.best), options.launch.retry_failed
-    points = _fresh_points(base, best)
-    known = look_up(_fresh_configs(options, base, points), search.corpora, open_study(options.best_folder))
+    points = fresh_points(base, best)
+    known = look_up(fresh_configs(options, base, points), search.corpora, open_study(options.best_folder))
     plan, again = with_retries(known, retry), search.failed_runs() if retry else []
     fresh_runs = _fresh_runs_left(options, base, search, plan, len(again))
     trial = look_up([search.base], search.corpora, search.study, evaluate=False)
@@ -224,7 +220,7 @@ def _fresh_runs_left(options: Options, base: RunConfig, search: Search, plan: Pl
         new = options.best  # one trial can remove several points from the front
 
     def with_new(places: int) -> int:
-        kept = _fresh_points(base, search.best(options.best)[: options.best - places])
+        kept = fresh_points(base, search.best(options.best)[: options.best - places])
         return sum(left[config] for config in kept.values()) + places * options.fresh_seeds
 
     return max(map(with_new, range(min(new, options.best) + 1)))
@@ -251,57 +247,23 @@ def _search(options: Options, search: Search, out: Console, ray: contextlib.Exit
         return search.run(launch, display)
 
 
-def _rerun(
-    options: Options, base: RunConfig, best: Sequence[Trial], corpora: Mapping[str, Corpus], out: Console
-) -> Swept:
-    """Run the recipe and the best points on seeds that the search has not used, and compare them."""
-    points = _fresh_points(base, best)
-    configs = _fresh_configs(options, base, points)
-    names = {point: name for name, point in points.items()}
+def _conclude(
+    options: Options, base: RunConfig, search: Search, best: Sequence[Trial], out: Console
+) -> tuple[bool, bool]:
+    """Print the outcome of a search that has ended, and compare its best trials on fresh seeds.
 
-    def point_of(config: RunConfig) -> str:
-        return names[replace(config, seed=base.seed)]
-
-    study = open_study(options.best_folder)
-    plan = look_up(configs, corpora, study)
-    workload = Workload(plan=plan, corpora=corpora, study=study, resources=options.launch.resources())
-
-    def run_of(config: RunConfig) -> str:
-        return f"{point_of(config)}, seed {config.seed}"
-
-    swept = sweep(options.launch, workload, out, run_of, point_of)
-    if not swept.interrupted:
-        done = swept.plan.with_status("done")
-        runs = {run.name: name for name in points for run in done if point_of(run.config) == name}
-        meanings = [
-            f"trial {trial.number}: {values_text(trial.values)}"
-            for trial in best
-            if f"trial {trial.number}" in points
-        ]
-        table = compare_points(runs, study.given, meanings)
-        if table is None:
-            out.print(
-                "nothing to compare: the recipe, or all of the best, have no finished run on fresh seeds"
-            )
-        else:
-            print_table(out, table)
-        print_next(unless_quiet(out), swept.plan, study)
-    return swept
-
-
-def _fresh_points(base: RunConfig, best: Sequence[Trial]) -> dict[str, RunConfig]:
-    """Name -> config of the points to compare: the recipe, and the best that differ from it."""
-    points = {RECIPE: base}
-    for trial in best:
-        if (config := replace(base, **dict(trial.values))) not in points.values():
-            points[f"trial {trial.number}"] = config
-    return points
-
-
-def _fresh_configs(options: Options, base: RunConfig, points: Mapping[str, RunConfig]) -> list[RunConfig]:
-    """The points' runs on the seeds after the search's own."""
-    seeds = range(base.seed + 1, base.seed + 1 + options.fresh_seeds)
-    return [replace(point, seed=seed) for seed in seeds for point in points.values()]
+    Returns:
+        Whether the comparison was not interrupted; whether any run has failed.
+    """
+    failed = print_outcome(search, best, out)
+    write_trials(options, search, out)
+    if options.fresh_seeds and best:
+        if not (refusal := rerun_refusal(search, best)):
+            swept = rerun(options, base, best, search.corpora, out)
+            return not swept.interrupted, failed or swept.failed
+        out.print(refusal)
+    print_next(unless_quiet(out), search.plan, search.study)
+    return True, failed
 
 
 if __name__ == "__main__":

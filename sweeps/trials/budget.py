@@ -139,6 +139,20 @@ def verdict_text(seeds: int, comparisons: int, *, bounds: bool) -> str:
     )
 
 
+def verdict_warning(seeds: int, comparisons: int) -> str:
+    """Say in one line that these seeds allow no conclusion, for a launch; empty if they allow one.
+
+    Args:
+        seeds: the number of fresh seeds; 0: no comparison follows.
+        comparisons: the number of points that are compared with the recipe.
+    """
+    if not seeds:
+        return verdict_text(seeds, comparisons, bounds=False)
+    return (
+        f"{_reach_text(seeds, comparisons)} (docs/search.md)" if seeds < seeds_needed(comparisons) else ""
+    )
+
+
 def _reach_text(seeds: int, comparisons: int) -> str:
     """Say whether a difference over these seeds can be significant."""
     smallest = reach(seeds, comparisons)

@@ -16,7 +16,8 @@ from scipy import stats
 
 import sweeps.search
 import sweeps.sweep
-from analysis.figures.elements import layout
+from analysis.figures.elements import finish
+from analysis.stats.claims import RULE
 from lvae_core.data.corpus import load
 from lvae_core.run_folder.names import RunName
 from lvae_core.run_folder.planned_runs import read_planned_runs
@@ -30,12 +31,17 @@ from sweeps.search import main
 from ...logs import expect_log
 from ...options import changed
 
+SUMMARIZE = Path(__file__).parents[3] / "analysis" / "summarize.py"
+
 COMMAND = [
     *("--dataset", "text", "--space", "learning_rate=0.2..2:log", "--trials", "4", "--at-once", "4"),
     *("--seeds", "3", "--max-epochs", "2", "--best", "2"),
     *("--set", "embedding_size=4", "--set", "hidden_size=8", "--set", "latent_size=2"),
     *("--set", "iw_samples=7", "--set", "batch_size=8", "--set", "kl_anneal_epochs=1"),
 ]
+
+
+RECIPE_ALONE = changed(COMMAND, "--trials", "1", "--best", "1")
 
 
 def with_space(space: str) -> list[str]:
@@ -74,7 +80,7 @@ def saved() -> None:
 def unread_figures_stay_unsaved(request, monkeypatch):
     """Saving its figures would take half of the time of a search that is this small."""
     if "saved" not in request.fixturenames:
-        monkeypatch.setattr(layout, "save", lambda figure: ("", b""))
+        monkeypatch.setattr(finish, "save", lambda figure: ("", b""))
 
 
 FAILING: set[tuple[str, int]] = set()
@@ -187,6 +193,8 @@ def test_the_comparison_is_of_bounds_over_common_seeds(text, capsys):
     out = capsys.readouterr().out
     fresh = results(text / "runs/search-best")
     table = out.partition("On fresh seeds")[2]
+    assert "The rule behind the verdicts: docs/report.md" in table
+    assert RULE[:40] not in out
     by_rate: dict[float, dict[int, dict[str, float]]] = {}
     for result in fresh.values():
         config = result["config"]
@@ -227,6 +235,51 @@ def test_the_comparison_is_of_bounds_over_common_seeds(text, capsys):
             assert flip == pytest.approx(p, abs=0.005)
         else:  # Holm's correction lowers none
             assert p - 0.005 <= flip <= 1
+
+
+@pytest.mark.parametrize("seeds", ["3", "0"])
+def test_a_search_that_reruns_nothing_still_names_the_command_for_its_report(seeds, capsys):
+    assert main(changed(RECIPE_ALONE, "--seeds", seeds)) == 0
+    out = capsys.readouterr().out
+    assert ("nothing to rerun on fresh seeds" in out) == (seeds == "3")
+    assert out.splitlines()[-1] == f"next: python {SUMMARIZE} runs/search"
+
+
+def test_a_launch_says_of_its_seeds_only_that_they_are_too_few_and_points_to_the_rule(capsys):
+    assert main(RECIPE_ALONE) == 0
+    out = capsys.readouterr().out
+    assert "no significant difference is possible: the smallest p of the test on 3 fresh seeds" in out
+    assert main(changed(RECIPE_ALONE, "--seeds", "6")) == 0
+    out = capsys.readouterr().out
+    assert "significant difference" not in out
+    assert main([*COMMAND, "--dry-run"]) == 0
+    assert "no number of seeds gives a verdict" in capsys.readouterr().out
+
+
+def test_an_interrupted_search_says_how_far_its_saved_trials_are(monkeypatch, capsys):
+    @contextlib.contextmanager
+    def interrupted(options, workload, say):
+        def launch(runs, display, pause_after=None):
+            for run in runs[:2]:
+                display.board.start(run.name)
+                attempt = execute(
+                    run.config,
+                    load(run.config.dataset),
+                    workload.study.run(run.name),
+                    Runtime(progress_seconds=0),
+                )
+                next(progress for progress in attempt if run is runs[0] or progress.metrics)
+                attempt.close()
+                display.board.report(run.name, {"phase": "stopped"})
+            return False
+
+        yield launch
+
+    monkeypatch.setattr(sweeps.search, "on_ray", interrupted)
+    assert main(COMMAND) == 130
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2] == "2 runs saved: 0 and 1 of 2 epochs"
+    assert lines[-1].startswith("interrupted; resume with: ")
 
 
 @pytest.mark.slow

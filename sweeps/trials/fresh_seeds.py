@@ -1,0 +1,81 @@
+"""Retrain the best points of a search and the recipe on seeds that the search has not used, and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from rich.console import Console
+
+from analysis.formats.terminal import print_table
+from analysis.report.search_points import compare_points
+from analysis.stats.claims import RULE
+from lvae_core.config import RunConfig
+from lvae_core.data.corpus import Corpus
+from lvae_core.run_folder.search_record import RECIPE
+from lvae_core.run_folder.study import open_study
+from sweeps.launching.progress.display import unless_quiet
+from sweeps.planning.loading import look_up
+from sweeps.planning.workload import Workload
+from sweeps.sweep import Swept, print_next, sweep
+from sweeps.trials.options import Options
+from sweeps.trials.proposals import Trial
+from sweeps.trials.tables import values_text
+
+
+def rerun(
+    options: Options, base: RunConfig, best: Sequence[Trial], corpora: Mapping[str, Corpus], out: Console
+) -> Swept:
+    """Run the recipe and the best points on seeds that the search has not used, and compare them."""
+    points = fresh_points(base, best)
+    configs = fresh_configs(options, base, points)
+    names = {point: name for name, point in points.items()}
+
+    def point_of(config: RunConfig) -> str:
+        return names[replace(config, seed=base.seed)]
+
+    study = open_study(options.best_folder)
+    plan = look_up(configs, corpora, study)
+    workload = Workload(plan=plan, corpora=corpora, study=study, resources=options.launch.resources())
+
+    def run_of(config: RunConfig) -> str:
+        return f"{point_of(config)}, seed {config.seed}"
+
+    swept = sweep(options.launch, workload, out, run_of, point_of)
+    if not swept.interrupted:
+        done = swept.plan.with_status("done")
+        runs = {run.name: name for name in points for run in done if point_of(run.config) == name}
+        meanings = [
+            f"trial {trial.number}: {values_text(trial.values)}"
+            for trial in best
+            if f"trial {trial.number}" in points
+        ]
+        table = compare_points(runs, study.given, meanings)
+        if table is None:
+            out.print(
+                "nothing to compare: the recipe, or all of the best, have no finished run on fresh seeds"
+            )
+        else:
+            print_table(out, replace(table, notes=tuple(map(_short_note, table.notes))))
+        print_next(unless_quiet(out), swept.plan, study)
+    return swept
+
+
+def _short_note(note: str) -> str:
+    """A note of a table; a reference in place of the rule behind verdicts, which has eight lines."""
+    return "The rule behind the verdicts: docs/report.md" if note == RULE else note
+
+
+def fresh_points(base: RunConfig, best: Sequence[Trial]) -> dict[str, RunConfig]:
+    """Name -> config of the points to compare: the recipe, and the best that differ from it."""
+    points = {RECIPE: base}
+    for trial in best:
+        if (config := replace(base, **dict(trial.values))) not in points.values():
+            points[f"trial {trial.number}"] = config
+    return points
+
+
+def fresh_configs(options: Options, base: RunConfig, points: Mapping[str, RunConfig]) -> list[RunConfig]:
+    """The points' runs on the seeds after the search's own."""
+    seeds = range(base.seed + 1, base.seed + 1 + options.fresh_seeds)
+    return [replace(point, seed=seed) for seed in seeds for point in points.values()]
