@@ -92,6 +92,7 @@ class _Numbers:
         self.seeds = runs["seed"].to_numpy(np.int64, na_value=-1)
         self.names = runs["run"].to_numpy(object)
         self._true_nll = _floats(runs["true_nll"])
+        self._parameters = _floats(runs["parameters"])
         self._texts = runs[_TEXT].tolist()
         self._training = values_of(runs, TRAINING_FIELDS)
         with np.errstate(over="ignore"):
@@ -138,9 +139,12 @@ class _Numbers:
 
     def true_nll(self, positions: Sequence[int]) -> float | None:
         """The data's own -log p(x) on the test split, which is the same for all runs of a cell."""
-        known = self._true_nll[list(positions)]
-        known = known[~np.isnan(known)]
-        return float(known[0]) if len(known) else None
+        return _first_known(self._true_nll, positions)
+
+    def parameters(self, positions: Sequence[int]) -> int | None:
+        """The number of trained parameters, which is the same for all finished runs of a cell."""
+        number = _first_known(self._parameters, positions)
+        return None if number is None else int(number)
 
     def tested_kl_weight(self, positions: Sequence[int], mi: Average | None) -> float | None:
         """Find how far annealing had come in the runs behind ``mi``; see :attr:`Cell.tested_kl_weight`."""
@@ -182,6 +186,12 @@ def _floats(column: pd.Series[float]) -> NDArray[np.float64]:
     return values
 
 
+def _first_known(values: NDArray[np.float64], positions: Sequence[int]) -> float | None:
+    known = values[list(positions)]
+    known = known[~np.isnan(known)]
+    return float(known[0]) if len(known) else None
+
+
 def _cell(
     columns: Mapping[str, NDArray[np.object_]],
     numbers: _Numbers,
@@ -211,6 +221,7 @@ def _cell(
         hours=numbers.cost(positions),
         tested_kl_weight=numbers.tested_kl_weight(positions, averages.get("mi")),
         outlasts_annealing=numbers.outlasts_annealing(positions),
+        parameters=numbers.parameters(positions),
         true_nll=numbers.true_nll(positions),
         text=numbers.text(positions),
     )

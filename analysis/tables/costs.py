@@ -1,4 +1,4 @@
-"""The cost table: device time of each cell, per run and in total, with the NLL that they bought."""
+"""The cost table: device time and model size of each cell, with the NLL that they bought."""
 
 from __future__ import annotations
 
@@ -71,12 +71,14 @@ def cost_table(cells: Sequence[Cell], dataset: str) -> Table:
         Column(f"{unit} per run", decimals=decimals_of(longest * per_hour)),
         Column(f"{unit} in total"),
         Column("n"),
+        Column("parameters"),
         Column("tightest bound (test)"),
         Column("which", text=True),
     )
     note = (
         f"{unit}: device time of training and evaluation, over all attempts of the finished runs; "
-        "comparable only if the runs had the same kind of device and shared it with as many others"
+        "comparable only if the runs had the same kind of device and shared it with as many others; "
+        "parameters: trained numbers of the model, its encoder included"
     )
     key = variant_key(cells, dataset)
     shown = [cell.averages[best.nll] for cell in timed if (best := tightest(cell))]
@@ -113,5 +115,6 @@ def _line(cell: Cell, hours: Average, per_hour: int, digits: int) -> Line:
     best, time = tightest(cell), scaled(hours, per_hour)
     nll = cell.averages[best.nll] if best else None
     total, n = f"{sum(time.values):.{digits}f}", runs_text(cell.counts, time)
+    size = None if cell.parameters is None else f"{cell.parameters:,}"
     which = f"{best.name}{', unreliable' if nll and nll.unreliable else ''}" if best else None
-    return Line("ours", cell_label(cell), (time, total, n, nll, which))
+    return Line("ours", cell_label(cell), (time, total, n, size, nll, which))

@@ -98,6 +98,15 @@ def test_a_run_of_less_than_one_unit_keeps_its_digits(
     assert (table.columns[0].name, table.columns[0].decimals) == ("hours per run", decimals)
 
 
+def test_the_size_of_each_model_stands_beside_its_cost(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", dataset="toy", result=takes(60.0) | {"parameters": 1234567})
+    write_run("lstm-vae", dataset="toy", result=takes(60.0) | {"parameters": 999})
+    table = cost_table(cells(tmp_path), "toy")
+    place = [column.name for column in table.columns].index("parameters")
+    sizes = {line.label: line.values[place] for line in table.lines if line.values}
+    assert sizes == {"LSTM-LM": "1,234,567", "LSTM-VAE L=1": "999"}
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(0.25, "0.25"), (12.34, "12.3"), (999.4, "999"), (12312.4, "12312")]
 )
