@@ -2,7 +2,7 @@
 
 Numbers look as in Kruengkrai (2019): NLL, KL and PPL with one decimal, mean±std, KL in parentheses,
 differences with their sign; with more decimals, three at most, if the error has no digit otherwise, or if
-rounding would hide on which side of 0 an interval ends.
+rounding would hide on which side of 0 an interval ends. A column of differences has one number of decimals.
 Published numbers keep the digits that they were printed with.
 """
 

@@ -31,6 +31,7 @@ from analysis.tables.elements.table import (
     Value,
     cell_label,
     dataset_title,
+    decimals_of_differences,
     formula_notes,
     legend,
     marks_given_once,
@@ -57,7 +58,7 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
     columns = [
         Column("NLL"),
         Column("95%"),
-        Column("vs LM"),
+        Column("vs LM", decimals=decimals_of_differences(v for line in lines for v in line.values)),
         Column("PPL"),
         *([Column("ESS"), Column("k>0.7")] if weighed else []),
         Column("n"),

@@ -23,7 +23,15 @@ from analysis.tables.comparisons import (
 from analysis.tables.costs import Unit, decimals_of, scaled
 from analysis.tables.elements.csv_rows import comparison_row
 from analysis.tables.elements.shown_variants import can_be_names
-from analysis.tables.elements.table import Column, Difference, Line, Table, cell_label, dataset_title
+from analysis.tables.elements.table import (
+    Column,
+    Difference,
+    Line,
+    Table,
+    cell_label,
+    dataset_title,
+    decimals_of_differences,
+)
 from analysis.tables.notes.cells import huge_notes
 from analysis.tables.notes.substitutes import substitute_notes
 from lvae_core.run_folder.estimates import LATENT_USE
@@ -103,11 +111,12 @@ def _table(
         lines.append(Line("heading", heading(of_heading[0])))
         lines += [_line(c, names) for c in of_heading]
         lines += [_half_line(half, metric, names) for half in halves if half[0].setting == setting]
+    digits = decimals_of_differences((v for line in lines for v in line.values), max(2, decimals))
     columns = (
         Column("A", decimals=decimals),
         Column("B", decimals=decimals),
-        Column("B - A", decimals=max(2, decimals)),
-        *verdict_columns("B lower", max(2, decimals)),
+        Column("B - A", decimals=digits),
+        *verdict_columns("B lower", digits),
     )
     huge = _huge([*((c.a, c.b) for c in compared), *halves])
     substitutes = substitute_notes(compared, (" of B", " of A"))

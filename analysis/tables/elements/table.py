@@ -16,7 +16,7 @@ from analysis.published.catalogue import TITLES, display_name
 from analysis.published.facts import Derived, Fact
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell, Counts
-from analysis.stats.intervals import Interval
+from analysis.stats.intervals import Interval, decimals
 from analysis.tables.elements.csv_rows import Row
 
 SETTINGS = ("standard", "inputless")
@@ -219,6 +219,16 @@ def marks_of(lines: Sequence[Line]) -> list[str]:
         notes.append(f"{DOUBTFUL}: a bound only under a condition, as the note on its source says")
         notes += [remark for remark, is_doubtful in _remarks(facts) if is_doubtful]
     return notes
+
+
+def decimals_of_differences(values: Iterable[Value], least: int = 1) -> int:
+    """The decimals of a column of differences: ``least``, or as many as show the error of each."""
+    widths = (
+        value.interval.half_width if value.interval else None
+        for value in values
+        if isinstance(value, Difference)
+    )
+    return max((decimals(width, least) for width in widths), default=least)
 
 
 def marks_given_once(lines: Sequence[Line]) -> list[str]:

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -5,6 +6,9 @@ import pytest
 
 from analysis.formats.text import value_text
 from analysis.published.facts import Derived, Fact
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.report.report import compose
 from analysis.stats.average import Average
 from analysis.stats.cells import Counts
 from analysis.tables.bounds import bounds_table
@@ -249,3 +253,19 @@ def test_a_narrow_interval_is_not_printed_as_none(tmp_path: Path, write_run: Wri
     table = bounds_table(cells(tmp_path), "toy")
     # The t quantile of one degree of freedom is 12.706; half of the difference is 0.00095.
     assert table.lines[-1].values[1] == "±0.01"
+
+
+def test_differences_of_a_column_have_equally_many_decimals(tmp_path: Path, write_run: WriteRun) -> None:
+    """The errors of these differences are of two sizes, and the smaller decides."""
+    for seed in range(3):
+        write_run("lstm-lm", seed=seed, dataset="toy", estimates={"nll": 100.0 + seed})
+        for L, error in ((1, 0.001), (5, 0.7)):
+            nll = 101.0 + seed + error * (-1) ** seed
+            write_run("lstm-vae", L, seed=seed, dataset="toy", estimates={"nll_elbo": nll, "mi": 1.0})
+    composed = compose(collect([open_source(str(tmp_path / "study"))]))
+    for table, names in ((composed.bounds[0], {"vs LM"}), (composed.comparisons[0], {"diff", "95%"})):
+        for place, column in enumerate(table.columns):
+            if column.name in names:
+                texts = [value_text(line.values[place], column) for line in table.lines if line.values]
+                numbers = re.findall(r"[-+]\d+\.(\d+)", " ".join(texts))
+                assert {len(digits) for digits in numbers} == {3}, column.name
