@@ -7,9 +7,6 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from analysis.formats.terminal import print_table
-from analysis.report.search_points import compare_points
-from analysis.stats.claims import RULE
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.run_folder.search_record import RECIPE
@@ -20,6 +17,7 @@ from sweeps.planning.workload import Workload
 from sweeps.sweep import Swept, print_next, sweep
 from sweeps.trials.options import Options
 from sweeps.trials.proposals import Trial
+from sweeps.trials.report import print_comparison
 from sweeps.trials.tables import values_text
 
 
@@ -50,20 +48,9 @@ def rerun(
             for trial in best
             if f"trial {trial.number}" in points
         ]
-        table = compare_points(runs, study.given, meanings)
-        if table is None:
-            out.print(
-                "nothing to compare: the recipe, or all of the best, have no finished run on fresh seeds"
-            )
-        else:
-            print_table(out, replace(table, notes=tuple(map(_short_note, table.notes))))
+        print_comparison(runs, study.given, meanings, out)
         print_next(unless_quiet(out), swept.plan, study)
     return swept
-
-
-def _short_note(note: str) -> str:
-    """A note of a table; a reference in place of the rule behind verdicts, which has eight lines."""
-    return "The rule behind the verdicts: docs/report.md" if note == RULE else note
 
 
 def fresh_points(base: RunConfig, best: Sequence[Trial]) -> dict[str, RunConfig]:

@@ -1,11 +1,12 @@
-"""Report the outcome of a search: failures, the lowest perplexity, and files with all points."""
+"""Report a search: failures, the lowest perplexity, a comparison on fresh seeds, and files with all points."""
 
 from __future__ import annotations
 
 import logging
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -14,6 +15,9 @@ from rich.console import Console
 from analysis.figures import parallel, trials
 from analysis.figures.elements import finish, style
 from analysis.formats.files import write_files
+from analysis.formats.terminal import print_table
+from analysis.report.search_points import compare_points
+from analysis.stats.claims import RULE
 from lvae_core.errors import reason
 from lvae_core.run_folder.names import CellName
 from sweeps.planning.grids.fitting import print_line
@@ -66,6 +70,20 @@ def rerun_refusal(search: Search, best: Sequence[Trial]) -> str:
     if all(is_recipe(search, trial.values) for trial in best):
         return "the recipe has the lowest validation perplexity: there is nothing to rerun on fresh seeds"
     return ""
+
+
+def print_comparison(runs: Mapping[str, str], study: str, meanings: Sequence[str], out: Console) -> None:
+    """Print the table of the best points against the recipe; see :func:`compare_points`."""
+    table = compare_points(runs, study, meanings)
+    if table is None:
+        out.print("nothing to compare: the recipe, or all of the best, have no finished run on fresh seeds")
+    else:
+        print_table(out, replace(table, notes=tuple(map(_short_note, table.notes))))
+
+
+def _short_note(note: str) -> str:
+    """A note of a table; a reference in place of the rule behind verdicts, which has eight lines."""
+    return "The rule behind the verdicts: docs/report.md" if note == RULE else note
 
 
 def _points(search: Search) -> list[trials.Point]:
