@@ -55,7 +55,7 @@ def logged_error(folder: Path) -> str:
                 found += _ERROR.findall(_end_of(session / "logs" / name))
     fatal = [line for severity, line in found if severity != "E"]
     lines = fatal or [line for _, line in found]
-    return lines[-1].strip()[:_LONGEST] if lines else ""
+    return lines[-1].strip().rstrip(".")[:_LONGEST] if lines else ""
 
 
 def _end_of(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""Report a search: failures, the lowest perplexity, a comparison on fresh seeds, and files with all points."""
+"""Report a search: failures, the lowest perplexity, the comparison on fresh seeds, and its files."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from sweeps.cluster.replaced import environment
 
 RAYLET = """\
 [2026-11-30 11:16:39,100 I 30 31] (raylet) main.cc:5: Starting
-[2026-11-30 11:16:41,171 F 30 31] (raylet) agent_manager.cc:90: agent_name = runtime_env_agent failed
+[2026-11-30 11:16:41,171 F 30 31] (raylet) agent_manager.cc:90: agent_name = runtime_env_agent failed.
 [2026-11-30 11:16:42,171 E 30 31] (raylet) logging.cc:496: *** SIGABRT received ***
 /lib/libc.so.6(+0x2724a) [0x7f869ea4524a]
 """
