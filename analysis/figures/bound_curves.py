@@ -10,6 +10,12 @@ from analysis.figures.series import Row
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell, same_with_one_sample
 
+_LEAST_GAP = 0.05
+"""Nats; a smaller gap would be labelled 0.0."""
+
+_LEAST_SHARE = 0.12
+"""Share of a panel's height that an arrow between two marks needs to be seen."""
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -95,11 +101,32 @@ def averages_of(curve: Curve, start: Sequence[Row], members: Sequence[Row]) -> l
 
 def weighted_estimates(rows: Sequence[Row]) -> Iterator[tuple[Cell, str]]:
     """The cells with their importance-weighted estimates that are drawn."""
-    for members in series.lines(rows).values():
-        joint = any(row.cell.joint_latent for row in members)
-        for cell in (row.cell for row in members):
-            if joint:
-                of_curves = [curve.estimate_of(cell) for curve in CURVES if curve.weighted]
+    yield from ((cell, name) for cell, name in drawn_estimates(rows) if name.startswith("nll_iw"))
+
+
+def bound_of(members: Sequence[Row]) -> str:
+    """The bound that a system without joint latent samples is compared by: the one it was trained by."""
+    return "nll_iw" if members[0].cell.objective == "importance_weighted" else "nll_elbo"
+
+
+def drawn_estimates(rows: Sequence[Row]) -> Iterator[tuple[Cell, str]]:
+    """The cells of a panel with each estimate that is drawn of them."""
+    joint = joint_lines(rows)
+    for key, members in series.lines(rows).items():
+        for row in [*start_of(rows, members), *members] if key in joint else members:
+            if key in joint:
+                names = [curve.estimate_of(row.cell) for curve in CURVES]
             else:
-                of_curves = ["nll_iw"] if cell.objective == "importance_weighted" else []
-            yield from ((cell, estimate) for estimate in dict.fromkeys(of_curves))
+                names = [bound_of(members) if row.cell.num_samples else "nll"]
+            yield from ((row.cell, name) for name in dict.fromkeys(names) if name in row.cell.averages)
+
+
+def measured_gap(row: Row, rows: Sequence[Row]) -> float | None:
+    """Nats between the two ELBOs of a row of a panel; None if the panel is too high to show them apart."""
+    gap = series.gap(row)
+    if gap is None or "nll_joint" not in row.cell.averages:
+        return None
+    heights = [v for cell, name in drawn_estimates(rows) for v in cell.averages[name].values]
+    cited = (fact for of in rows for fact in (of.fact("nll"), series.derived_joint(of)))
+    heights += [fact.mean for fact in cited if fact]
+    return gap if gap >= max(_LEAST_GAP, _LEAST_SHARE * (max(heights) - min(heights))) else None

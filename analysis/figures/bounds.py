@@ -12,7 +12,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis.figures import series
-from analysis.figures.bound_curves import CURVES, averages_of, joint_lines, start_of, weighted_estimates
+from analysis.figures.bound_curves import (
+    CURVES,
+    averages_of,
+    bound_of,
+    joint_lines,
+    measured_gap,
+    start_of,
+    weighted_estimates,
+)
 from analysis.figures.elements import layout, marks, naming, style
 from analysis.figures.elements.style import Looks
 from analysis.figures.series import Row
@@ -28,9 +36,6 @@ _CAPTION = (
     "the KL of one sample (hollow: not a bound); the valid bounds count the KL of all L samples (filled). "
     "They coincide where z says next to nothing."
 )
-
-LEAST_GAP = 0.05
-"""Nats; a smaller gap would be labelled 0.0."""
 
 _BETWEEN = "between the ELBOs: KL not counted"
 
@@ -52,13 +57,16 @@ class _Legend:
 
 def caption(cells: Sequence[Cell], dataset: str) -> str:
     """Describe what the figure of these cells shows."""
-    rows = [row for rows in _shown(cells, dataset).values() for row in rows]
+    panels = list(_shown(cells, dataset).values())
+    rows = [row for rows in panels for row in rows]
     joint = [row for row in rows if row.cell.joint_latent]
     names = dict.fromkeys(display_name(row.cell.system) for row in joint if row.cell.averages)
     text = _CAPTION.format(listed(list(names)))
     unreliable = series.unreliable(weighted_estimates(rows))
     text += _over_samples(cells, dataset)
-    if any((series.gap(row) or 0.0) >= LEAST_GAP for row in joint):
+    if any(start_of(rows, members) for rows in panels for members in joint_lines(rows).values()):
+        text += " Lines begin at the system that is the same model at L = 1."
+    if any(measured_gap(row, rows) for rows in panels for row in rows):
         text += " An arrow measures the KL that the published convention does not count."
     if any(not row.cell.num_samples and row.average("nll") for row in rows):
         sure = f" without {marks.UNRELIABLE}" if unreliable else ""
@@ -155,7 +163,13 @@ def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, legend: _Legend) -> None
                 legend.keys[label] = marks.key(f"{label}, by each convention", colour, line="-")
             start = start_of(rows, members)
             ink = style.MUTED if several else colour
-            _conventions(ax, start, members, counts, (colour, ink), places[system, variant], legend)
+            place = places[system, variant]
+            _conventions(ax, start, members, counts, (colour, ink), place, legend)
+            for row in members:
+                at = counts.index(row.cell.num_samples) + place.first
+                _cite(ax, row, at, legend)
+                if gap := measured_gap(row, rows):
+                    _measure(ax, row, gap, at, colour)
         else:
             place = places[system, variant]
             _valid_bound(ax, members, counts, (colour, marker), label, place, legend)
@@ -211,15 +225,16 @@ def _valid_bound(
     legend: _Legend,
 ) -> None:
     """Draw the bound that a system without joint latent samples is compared by."""
-    # The bound that the runs were trained by.
-    weighted = members[0].cell.objective == "importance_weighted"
-    name, kind = ("nll_iw", "IW: valid in expectation") if weighted else ("nll_elbo", "ELBO: valid bound")
+    name = bound_of(members)
+    kind = "IW: valid in expectation" if name == "nll_iw" else "ELBO: valid bound"
     points = [
         (counts.index(row.cell.num_samples) + place.first, average)
         for row in members
         if (average := row.cell.averages.get(name))
     ]
-    if _line(ax, points, *look, "-", place.step, hollow=False):
+    _join(ax, points, look[0], "-")
+    _marked(ax, points, *look, place.step, hollow=False)
+    if points:
         legend.keys[label] = marks.key(f"{label}, {kind}", *look, "-")
 
 
@@ -232,7 +247,7 @@ def _conventions(
     place: _Place,
     legend: _Legend,
 ) -> None:
-    """Draw one system by every convention, with the gap between the two ELBOs shaded and labelled.
+    """Draw one system by every convention, with the gap between the two ELBOs shaded.
 
     ``colours`` are those of the lines and of the legend. ``start`` is the row of L = 1 at which the lines
     begin, if the system itself has none.
@@ -245,12 +260,19 @@ def _conventions(
             for side in (start, members)
         )
         dashes = "-" if curve.valid else _DASHES
-        if first and points:
-            _join(ax, [*first, points[0]], colour, dashes)
-        if _line(ax, points, colour, curve.marker, dashes, place.step, hollow=not curve.valid):
-            legend.keys[curve.name] = marks.key(
-                curve.name, ink, curve.marker, dashes, hollow=not curve.valid
-            )
+        if not points:
+            continue
+        _join(ax, [*first, *points], colour, dashes)
+        # With one sample both conventions are the valid one, so the start has its mark alone.
+        _marked(
+            ax,
+            [*first, *points] if curve.valid else points,
+            colour,
+            curve.marker,
+            place.step,
+            hollow=not curve.valid,
+        )
+        legend.keys[curve.name] = marks.key(curve.name, ink, curve.marker, dashes, hollow=not curve.valid)
     ends = [
         (counts.index(row.cell.num_samples) + place.first, low.mean, high.mean)
         for row in [*start, *members]
@@ -261,25 +283,25 @@ def _conventions(
         at, low_ends, high_ends = zip(*ends, strict=True)
         ax.fill_between(at, low_ends, high_ends, color=colour, alpha=0.1, lw=0, zorder=1.2)
         legend.keys[_BETWEEN] = Patch(color=ink, alpha=0.14, lw=0, label=_BETWEEN)
-    for row in members:
-        _cite_and_measure(ax, row, counts.index(row.cell.num_samples) + place.first, colour, legend)
 
 
-def _cite_and_measure(ax: Axes, row: Row, place: float, colour: str, legend: _Legend) -> None:
-    """Draw the published numbers of a row, and label the gap between its two ELBOs."""
+def _cite(ax: Axes, row: Row, place: float, legend: _Legend) -> None:
+    """Draw the published numbers of a row."""
     for fact in (row.fact("nll"), series.derived_joint(row)):
         if fact:
             marks.published(ax, place, fact, style.INK, "y", 0.2)
             legend.cited.append(fact)
-    value, averages = series.gap(row), row.cell.averages
-    if not value or value < LEAST_GAP or "nll_joint" not in averages:
-        return
+
+
+def _measure(ax: Axes, row: Row, gap: float, place: float, colour: str) -> None:
+    """Draw an arrow between the two ELBOs of a row, with the nats that they are apart."""
+    averages = row.cell.averages
     ends = averages["nll_elbo"].mean, averages["nll_joint"].mean
     arrow = {"arrowstyle": "<->", "color": colour, "lw": 0.9, "shrinkA": 5, "shrinkB": 5}
     ax.annotate("", (place, ends[0]), (place, ends[1]), arrowprops=arrow)
     naming.label(
         ax,
-        f"{value:.1f} nats apart",
+        f"{gap:.1f} nats apart",
         (place, ends[1]),
         colour,
         fontsize=8.5,
@@ -288,22 +310,19 @@ def _cite_and_measure(ax: Axes, row: Row, place: float, colour: str, legend: _Le
     )
 
 
-def _line(
+def _marked(
     ax: Axes,
     points: Sequence[tuple[float, Average]],
     colour: str,
     marker: str,
-    dashes: object,
     step: float,
     *,
     hollow: bool,
-) -> bool:
-    """Draw joined means with their seeds and intervals; returns whether there were any."""
-    _join(ax, points, colour, dashes)
+) -> None:
+    """Draw means with their seeds and intervals."""
     for x, average in points:
         marks.seeds(ax, x + 0.45 * step, average, colour, "y", 0.25 * step)
         marks.mean(ax, x, average, colour, marker, "y", hollow=hollow, ring=hollow)
-    return bool(points)
 
 
 def _join(ax: Axes, points: Sequence[tuple[float, Average]], colour: str, dashes: object) -> None:

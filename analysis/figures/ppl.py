@@ -28,10 +28,12 @@ _AVERAGED = {"loss": "averaging = loss", "hidden": "averaging = hidden ‡"}
 def caption(cells: Sequence[Cell], dataset: str) -> str:
     """Describe what the figure of these cells shows."""
     rows = series.drawn_rows(cells, dataset)
-    text = f"PPL{series.convention(rows)}"
+    text = f"PPL of each system on the test split{series.convention(rows)}"
     if _has_several_counts(rows):
         text += " against the number of samples L"
         text += ", by averaging mode" if series.convention(rows) else ""
+    interval = " with its 95% interval" if marks.has_intervals(row.cell for row in rows) else ""
+    text += f": every seed, the mean{interval}"
     joint = [row for row in rows if row.cell.joint_latent and (row.average("ppl") or row.fact("ppl"))]
     hollow = " (hollow)" if any(row.average("ppl") for row in joint) else ""
     note = (

@@ -127,3 +127,34 @@ def test_the_figure_names_the_system_and_what_lies_between_its_conventions(
     assert sum(name.startswith("LSTM-VAE-AVG") for name in names) == len(sizes)
     conventions = [place for place, name in enumerate(names) if name.startswith("ELBO, KL of")]
     assert names.index("between the ELBOs: KL not counted") == max(conventions) + 1
+
+
+def test_the_start_of_every_valid_line_has_a_mark(tmp_path: Path, write_run: WriteRun) -> None:
+    start = {"nll_elbo": 100.0, "nll_iw": 98.0, "ppl_elbo": 90.0}
+    write_run("lstm-vae", 1, dataset="toy", estimates=start)
+    write_run("lstm-vae-avg", 5, dataset="toy", estimates=averaged(97.0, 105.0, 103.0))
+    cells = cells_of(tmp_path)
+    (ax,) = drawn(bounds, cells, "toy").axes
+    heights = {
+        marker: sorted(
+            float(line.get_ydata()[0])
+            for line in ax.get_lines()
+            if line.get_marker() == marker and line.get_markerfacecolor() != "none"
+        )
+        for marker in "D^"
+    }
+    assert heights == {"D": [100.0, 105.0], "^": [98.0, 103.0]}
+    assert "Lines begin at the system that is the same model at L = 1." in bounds.caption(cells, "toy")
+
+
+@pytest.mark.parametrize(("gap", "shown"), [(8.0, True), (0.1, False), (0.02, False)])
+def test_only_a_gap_that_can_be_seen_is_measured(
+    tmp_path: Path, write_run: WriteRun, gap: float, shown: bool
+) -> None:
+    write_run("lstm-lm", dataset="toy", estimates={"nll": 96.0, "ppl": 90.0})
+    write_run("lstm-vae-avg", 5, dataset="toy", estimates=averaged(97.0, 97.0 + gap))
+    cells = cells_of(tmp_path)
+    (ax,) = drawn(bounds, cells, "toy").axes
+    texts = [text.get_text() for text in ax.texts]
+    assert (f"{gap:.1f} nats apart" in texts) == shown
+    assert ("An arrow measures" in bounds.caption(cells, "toy")) == shown

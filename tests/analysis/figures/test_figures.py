@@ -373,16 +373,6 @@ def test_cost_has_a_unit_that_suits_its_size(
     assert a + (mean - at_a) / (at_b - at_a) * (b - a) == pytest.approx(shown)
 
 
-@pytest.mark.parametrize(("gap", "named"), [(0.02, False), (0.12, True)])
-def test_a_gap_is_labelled_only_if_it_is_visible(tmp_path: Path, gap: float, named: bool) -> None:
-    for L, joint in ((1, 100.0), (5, 100.0 + gap)):
-        for seed in range(3):
-            values = {"nll_elbo": 100.0, "nll_joint": joint, "kl": gap / 4, "ppl_elbo": 90.0}
-            run_writer(tmp_path)("lstm-vae-avg", L, seed=seed, estimates=values)
-    figure = drawn(bounds, average_cells(collect([open_source(str(tmp_path / "study"))]).frame), "ptb")
-    assert any("apart" in text.get_text() for text in figure.axes[0].texts) == named
-
-
 @pytest.mark.parametrize(
     ("anneal", "said"),
     [(10.0, "this need not be posterior collapse"), (1.0, "the posterior has collapsed")],

@@ -88,3 +88,10 @@ def test_the_caption_explains_only_marks_that_are_drawn(tmp_path: Path, write_ru
     assert "hidden states are averaged (‡) and L > 1, it is not a bound: the" in only_published
     write_run("lstm-vae-avg", 5)
     assert "it is not a bound (hollow): the" in ppl.caption(cells_of(tmp_path), "ptb")
+
+
+def test_the_caption_of_a_figure_without_z_says_what_it_shows(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", dataset="toy")
+    assert ppl.caption(cells_of(tmp_path), "toy") == (
+        "PPL of each system on the test split: every seed, the mean."
+    )
