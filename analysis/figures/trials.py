@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis.figures.elements import layout, style
+from lvae_core.messages import first_of
 from lvae_core.run_folder.search_record import RECIPE
 
 SCORE = "valid perplexity"
@@ -23,7 +24,7 @@ SCORE = "valid perplexity"
 
 _COLUMNS = 3
 _WORST = 0.75
-"""Quantile of the perplexities up to which the axis reaches: poor trials are many and far away."""
+"""Quantile of the perplexities up to which a cut axis reaches: poor trials are many and far away."""
 
 _LEAST_SAVED = 3.0
 """An axis on which all scores have a place is cut only if it becomes so many times shorter."""
@@ -90,7 +91,7 @@ def draw(
     panels = [ax for row in axes for ax in row]
     # A trial that was stopped early is never the best, however low it was.
     best = min((p for p in points if not p.dropped), key=lambda p: p.score, default=None)
-    low, high = _limits(finite)
+    low, high = _axis(finite)
     for ax, field in zip(panels, fields, strict=False):
         _panel(ax, points, field, best, high)
         if field.name in recipe and not field.recipe_outside:
@@ -148,7 +149,7 @@ def draw_front(outcomes: Sequence[Outcome], headings: Sequence[str], nll: int, t
         axes[0][0].set_ylim(_limits(nlls)[0], end)
         shown.append("above the axis")
     layout.title(figure, title)
-    layout.legend(figure, [Line2D([], [], label=kind, **_mark(kind)) for kind in shown])
+    layout.legend(figure, [_key(kind, nlls, top) for kind in shown])
     return figure
 
 
@@ -206,6 +207,13 @@ def _mark(kind: Kind) -> dict[str, Any]:
     return {"ls": "none", **looks[kind]}
 
 
+def _axis(scores: Sequence[float]) -> tuple[float, float]:
+    """The ends of an axis that has a place for every score, or for most if the others are far away."""
+    low, high = _limits(scores)
+    highest = max(scores)
+    return low, max(high, highest + _ROOM * (highest - low)) if cut(scores) is None else high
+
+
 def _limits(scores: Sequence[float]) -> tuple[float, float]:
     """The axis: from a little below the best to a little above most of the others."""
     ranked = sorted(scores)
@@ -214,10 +222,17 @@ def _limits(scores: Sequence[float]) -> tuple[float, float]:
     return lowest - 0.15 * room, most + 0.35 * room
 
 
+def _key(kind: Kind, scores: Sequence[float], high: float) -> Line2D:
+    """The legend entry of a kind of mark; that of trials above the axis gives their scores."""
+    above = [f"{score:.4g}" for score in sorted(scores) if high < score < math.inf]
+    label = f"{kind}: {first_of(above)}" if kind == "above the axis" else kind
+    return Line2D([], [], label=label, **_mark(kind))
+
+
 def _keys(points: Sequence[Point], high: float, *, has_recipe: bool) -> list[Line2D]:
     present = {_kind(point, high) for point in points}
     kinds: list[Kind] = ["lowest", *(kind for kind in get_args(Kind) if kind in present)]
-    keys = [Line2D([], [], label=kind, **_mark(kind)) for kind in kinds]
+    keys = [_key(kind, [point.score for point in points], high) for kind in kinds]
     if not has_recipe:
         return keys
     return [*keys, Line2D([], [], color=style.MUTED, linewidth=1, linestyle=_DASHES, label=RECIPE)]

@@ -95,11 +95,20 @@ def test_outliers_do_not_compress_the_axis():
             "lowest",
             "trained to the end",
             "stopped at a rung",
-            "above the axis",
+            "above the axis: 5000",
             "diverged",
             "the recipe",
         ),
     ]
+
+
+def test_a_trial_that_is_not_far_from_the_others_has_its_place():
+    scores = (8.81, 8.88, 10.84, 11.68)
+    points = [Point({"learning_rate": 1.0 + k, "latent_size": 0}, score) for k, score in enumerate(scores)]
+    rates, _ = draw(points).axes
+    assert [height for _, height in marks(rates)] == list(scores)
+    assert "above" not in marks(rates).values()
+    assert rates.get_ylim()[1] > 11.68
 
 
 def test_the_recipe_is_a_line_in_fields_that_can_show_its_value():
@@ -161,4 +170,4 @@ def test_a_poor_trial_does_not_hide_the_front():
     assert 104 < high < 110
     assert [place for place, kind in marks(ax).items() if kind == "above"] == [(0.5, high)]
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == ["on the Pareto front", "trained to the end", "above the axis"]
+    assert names == ["on the Pareto front", "trained to the end", "above the axis: 1e+05"]
