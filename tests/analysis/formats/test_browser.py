@@ -272,6 +272,19 @@ def test_a_phone_scrolls_tables_and_figures_and_not_the_page(browser: Browser, p
     )
 
 
+@pytest.mark.parametrize(("width", "is_beside"), [(1280, True), (800, False)])
+def test_a_caption_stands_beside_its_figure_if_there_is_room(
+    browser: Browser, path: Path, width: int, is_beside: bool
+) -> None:
+    page = Opened(browser, path, viewport={"width": width, "height": 900}).page
+    ends = page.locator("figure").evaluate_all(
+        "all => all.map(e => [e.querySelector('svg').getBoundingClientRect().right, "
+        "e.querySelector('figcaption').getBoundingClientRect().left])"
+    )
+    assert ends
+    assert all((figure < caption) == is_beside for figure, caption in ends)
+
+
 def test_what_scrolls_sideways_says_so_until_its_end(browser: Browser, path: Path) -> None:
     page = Opened(browser, path, viewport={"width": 360, "height": 740}, is_mobile=True).page
     said = "getComputedStyle(e, '::before').content"
