@@ -30,7 +30,7 @@ from analysis.report.report import compose
 from analysis.report.two_studies import compare_studies
 from analysis.stats.pairs import Baseline
 from lvae_core.errors import InputError, reason
-from lvae_core.messages import command_line, is_quiet, notice
+from lvae_core.messages import command_here, is_quiet, notice
 
 _MIN_WIDTH = 100
 """The width in columns that tables are made for, also used for a pipe."""
@@ -156,7 +156,7 @@ def chosen_sources(paths: tuple[str, ...]) -> tuple[list[Source], tuple[str, ...
     if not found:
         raise InputError(
             f"no study under {DEFAULT_STORAGE}/; make one with: "
-            + command_line("python", "sweeps/paper_grid.py", "--preset", "demo")
+            + command_here("python", "sweeps/paper_grid.py", "--preset", "demo")
         )
     return leave_trials_out(found)
 

@@ -41,7 +41,7 @@ from analysis.stats.pairs import Baseline
 from lvae_core.arguments import bound
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError
-from lvae_core.messages import Verbosity, command_line, notice
+from lvae_core.messages import Verbosity, command_here, notice
 
 if TYPE_CHECKING:
     from analysis.formats.wandb import Place
@@ -136,7 +136,7 @@ def _existing(api: Any, place: Place, title: str) -> str | None:
     if place.project not in {found.name for found in api.projects(place.entity)}:
         raise InputError(
             f"--project {place.project}: {place.entity} has no such project; send the runs first, with "
-            + command_line("python", "sweeps/wandb_push.py")
+            + command_here("python", "sweeps/wandb_push.py")
         )
     reports = api.reports(f"{place.entity}/{place.project}")
     return next((str(report.url) for report in reports if report.display_name == title), None)

@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -17,6 +18,9 @@ from .logs import no_unexpected_warnings
 # processes that tests start, because the way a sum is split over threads changes its last bits.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
+
+# The lines that name a command say `python` for the Python on the path, which here is the one that runs.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 # Without this, a call into Ray before ray.init starts one, which stays for all later tests.
 os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from lvae_core.errors import InputError, cannot_read
-from lvae_core.messages import command_line, listed
+from lvae_core.messages import command_here, listed
 from lvae_core.run_folder import search_record
 from lvae_core.run_folder.folder import RunFolder
 from lvae_core.run_folder.names import RunName
@@ -138,7 +138,7 @@ def leave_trials_out(sources: Sequence[Source]) -> tuple[list[Source], tuple[str
         first = f"{DEFAULT_STORAGE}/{PurePath(trials[0].url).name}"
         raise InputError(
             f"{DEFAULT_STORAGE}/: holds only trials of {len(trials)} searches, which are not merged; give "
-            f"one: {command_line('python', 'analysis/summarize.py', first)}"
+            f"one: {command_here('python', 'analysis/summarize.py', first)}"
         )
     return others, tuple(source.url for source in trials)
 

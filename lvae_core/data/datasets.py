@@ -107,8 +107,8 @@ def folder_of(dataset: str, data_dir: str | Path | None = None) -> Path:
         check_name(dataset, NAMES, "dataset")
     except InputError as error:
         raise InputError(
-            f"{error}; or give the path of a folder with {_split_files()}, or --data-dir, the folder that "
-            f"it is in (looked for {here.absolute()} and {there.absolute()})"
+            f"{error} (or the path of a folder with {_split_files()}, or --data-dir, the folder that it is "
+            f"in; looked for {here.absolute()} and {there.absolute()})"
         ) from None
     raise AssertionError  # a known name has no folder
 

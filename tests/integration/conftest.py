@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from lvae_core.data.corpus import Corpus, load
 from sweeps.cluster.connect import cluster
-
-# As in tests/sweeps: `python` in a line for the user is the one that runs.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 @pytest.fixture(scope="module")

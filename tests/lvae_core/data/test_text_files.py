@@ -139,8 +139,8 @@ def test_the_error_for_an_unknown_name_says_that_a_path_is_possible(
     with pytest.raises(InputError) as caught:
         datasets.read("my_corpus", "train", "corpora")
     assert str(caught.value).endswith(
-        "; or give the path of a folder with train.txt, valid.txt, test.txt, or --data-dir, the folder "
-        f"that it is in (looked for {tmp_path}/my_corpus and {tmp_path}/corpora/my_corpus)"
+        " (or the path of a folder with train.txt, valid.txt, test.txt, or --data-dir, the folder that it "
+        f"is in; looked for {tmp_path}/my_corpus and {tmp_path}/corpora/my_corpus)"
     )
 
 
