@@ -257,7 +257,7 @@ class _Report(NamedTuple):
 
 
 def _death_by_ray(code: int, report: _Report) -> str:
-    """What has happened if Ray's C++ code has ended the child before it could say so; empty otherwise."""
+    """The event that ended the child in Ray's C++ code before it could say so; empty if there is none."""
     # Ray aborts, or ends the process with status 1; somebody else sends other signals.
     if report.end or not report.has_own_ray or code not in (1, -signal.SIGABRT, -signal.SIGSEGV):
         return ""

@@ -166,7 +166,7 @@ def _named(those: Sequence[Comparison], a: Name, b: Name) -> str:
 
 
 def _advice(those: Sequence[Comparison]) -> str:
-    """What to do about runs that were tested within annealing; empty for another reason.
+    """Advice on runs that were tested within annealing; empty for another reason.
 
     The last epoch has the full weight only if training outlasted the annealing.
     """
@@ -189,7 +189,7 @@ def _more_samples_may_decide(c: Comparison) -> bool:
 
 
 def _reason(verdict: Verdict, seeds: int) -> str:
-    """Why a comparison over so many seeds allows no conclusion, and if seeds are not what it lacks."""
+    """The reason that a comparison over so many seeds allows no conclusion, and whether it lacks seeds."""
     if not _is_lasting(verdict):
         return verdict.reason(seeds)
     lasting = "at any number of seeds" if verdict.obstacle in OF_KIND else "not for lack of seeds"

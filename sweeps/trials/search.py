@@ -283,7 +283,7 @@ class Search:
         return trials
 
     def _later_launches(self, later: int) -> list[int] | None:
-        """How many trials each further round starts; None with rungs, where launches depend on results."""
+        """The trials that each further round starts; None with rungs, where results decide that."""
         if self.rules.rungs:
             return None
         return [min(self.rules.at_once, later - first) for first in range(0, later, self.rules.at_once)]
