@@ -62,8 +62,9 @@ def sa_vae(base: RunConfig) -> RunConfig:
 
     The protocol is that of Kruengkrai (2019), so that it differs from LSTM-VAE in the inference alone. Each
     of the K steps takes one draw; the L samples come from the posterior after the last step. Their code
-    clips gradients by λ, and products of the reverse pass, of a batch at 5; here each sentence is clipped
-    by itself: where a batch is clipped for a few sentences, the others learn nothing.
+    clips gradients by λ, and each product of the reverse pass, of a batch at 5. Here each sentence is
+    clipped by itself, or where a batch is clipped for a few sentences the others learn nothing; and the K
+    products by θ are together at most 5 long, as the whole gradient is, or their noise drives the weights.
     """
     return replace(
         lstm_vae(base),
@@ -71,6 +72,7 @@ def sa_vae(base: RunConfig) -> RunConfig:
         inference="semi_amortised",
         svi_max_sentence_norm=5.0,
         sa_clip="per_sentence",
+        svi_max_grad_norm=0.25,
     )
 
 

@@ -36,7 +36,7 @@ def test_defaults_are_the_papers(dataset, system):
 def test_the_steps_of_sa_vae_are_those_of_kim_et_al():
     config = recipe("sa-vae")
     assert (config.svi_steps, config.svi_step_size, config.svi_momentum) == (20, 1.0, 0.5)
-    assert (config.svi_max_grad_norm, config.svi_max_sentence_norm) == (5.0, 5.0)
+    assert config.svi_steps * config.svi_max_grad_norm == config.svi_max_sentence_norm == 5.0
 
 
 def test_systems_differ_in_what_their_names_say():
@@ -63,8 +63,9 @@ def test_systems_differ_in_what_their_names_say():
     assert recipe("lstm-vae-fb") == replace(ae, system="lstm-vae-fb", init_encoder_from="none")
     assert recipe("lstm-vae-cyclical").kl_schedule == "cyclical"
     assert recipe("lstm-beta-vae").kl_weight == 0.4
-    steps = {"inference": "semi_amortised", "svi_max_sentence_norm": 5.0, "sa_clip": "per_sentence"}
-    assert recipe("sa-vae") == replace(recipe("lstm-vae"), system="sa-vae", **steps)
+    clipping = {"svi_max_sentence_norm": 5.0, "sa_clip": "per_sentence", "svi_max_grad_norm": 0.25}
+    sa = replace(recipe("lstm-vae"), system="sa-vae", inference="semi_amortised", **clipping)
+    assert recipe("sa-vae") == sa
     paper = {"lstm-lm", "lstm-vae", "lstm-vae-avg", "lstm-vmf-vae", "sa-vae", "lstm-vae-ain"}
     paper |= {"cnn-lm", "cnn-vae", "cnn-vae-init"}
     others = {"lstm-iwae", "lstm-vae-fb", "lstm-vae-ae-fb", "lstm-vae-cyclical", "lstm-beta-vae"}
