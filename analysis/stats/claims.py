@@ -100,7 +100,7 @@ class Verdict:
         return self.test == "too few seeds" and not self.obstacle
 
     def reason(self, seeds: int) -> str:
-        """The reason that ``seeds`` common seeds allow no conclusion on the models; "" if they allow one."""
+        """The reason that so many common seeds allow no conclusion on the models; "" if they allow one."""
         common = numbered(seeds, "common seed")
         if self.test == "equal":
             return f"the numbers of {common} are equal"
