@@ -19,6 +19,8 @@ class Pace:
     """Predicted tokens of the training split."""
     loss: float
     """What the gradient steps minimise, mean over the sentences, in nats per sentence."""
+    mean_loss: float
+    """The same of the epoch so far: that of a few steps jumps from batch to batch."""
     learning_rate: float
     kl_weight: float | None
     """β; None for a model without a latent variable."""
@@ -53,6 +55,7 @@ class Speedometer:
             pace = Pace(
                 tokens_per_second=tokens / max(seconds, 1e-9),
                 loss=(loss - self._loss) / (sentences - self._sentences),
+                mean_loss=loss / sentences,
                 learning_rate=learning_rate,
                 kl_weight=kl_weight,
             )

@@ -37,7 +37,6 @@ from lvae_core.training.failures import (
 )
 from lvae_core.training.runtime import Progress, Runtime
 from sweeps.checks.node_facts import project
-from sweeps.launching.epoch_loss import EpochLoss
 from sweeps.planning.evaluation_parts import EvaluationPart
 from sweeps.planning.resources import Resources
 
@@ -145,7 +144,7 @@ class RunTrainable(tune.Trainable):
             self._job.runtime, device=given.device, threads=given.cpus, device_share=given.memory_share
         )
         self._pause_after = self._job.pause_after.get(name, math.inf)
-        self._iterator, self._loss = None, EpochLoss()
+        self._iterator = None
         self._metrics: Mapping[str, Any] | None = None
         self._last_report = None
 
@@ -232,7 +231,8 @@ class RunTrainable(tune.Trainable):
         report = {"phase": phase, "epoch": progress.epoch, "fraction": progress.fraction}
         report["step"] = progress.step
         if progress.pace:
-            report |= {"epochs": progress.epochs, **asdict(progress.pace), "loss": self._loss.mean}
+            report |= {"epochs": progress.epochs, **asdict(progress.pace)}
+            report["loss"] = report.pop("mean_loss")
         if phase == "done" and self._part is None:
             result = self._folder.read_json(result_file_of(self._evaluation)) or {}
             fields = ("estimates", "train_seconds", "evaluate_seconds")
@@ -256,7 +256,6 @@ class RunTrainable(tune.Trainable):
                 self._iterator = work(self._config, corpus, self._folder, runtime, claim)
         until = time.monotonic() + STEP_SECONDS
         for progress in self._iterator:
-            self._loss.add(progress)
             self._metrics = progress.metrics or self._metrics
             if progress.phase == "done" or self._pauses(progress) or time.monotonic() >= until:
                 return progress

@@ -20,7 +20,7 @@ from lvae_core.training.trainer import execute
 
 from .. import tiny
 
-PACE = Pace(tokens_per_second=15_300.4, loss=102.314, learning_rate=1.0, kl_weight=0.1)
+PACE = Pace(tokens_per_second=15_300.4, loss=102.314, mean_loss=99.0, learning_rate=1.0, kl_weight=0.1)
 ROW = {"epoch": 3, "valid_ppl": 90.0, "valid_kl": 1.5, "train_loss": 99.0, "learning_rate": 0.5}
 
 
@@ -138,14 +138,14 @@ def test_the_speedometer_counts_tokens_seconds_and_loss_between_two_readings() -
     speed.add(20)
     clock.time += 5
     pace = speed.read(torch.tensor([40.0, 30.0, 10.0, 10.0]), 0.5, 0.1)
-    assert pace == Pace(tokens_per_second=10.0, loss=5.0, learning_rate=0.5, kl_weight=0.1)
+    assert pace == Pace(tokens_per_second=10.0, loss=5.0, mean_loss=4.0, learning_rate=0.5, kl_weight=0.1)
     clock.time += 100  # a validation
     assert speed.read(torch.tensor([40.0, 30.0, 10.0, 10.0]), 0.5, 0.1, before=pace) is pace
     speed.start(torch.zeros(4))
     speed.add(7)
     clock.time += 1
     pace = speed.read(torch.tensor([6.0, 6.0, 0.0, 2.0]), 0.5, None)
-    assert pace == Pace(tokens_per_second=7.0, loss=3.0, learning_rate=0.5, kl_weight=None)
+    assert pace == Pace(tokens_per_second=7.0, loss=3.0, mean_loss=3.0, learning_rate=0.5, kl_weight=None)
 
 
 def test_a_real_run_reports_its_loss_rate_and_weight(tmp_path: Path) -> None:
