@@ -33,7 +33,7 @@ from lvae_core.data.corpus import Corpus, load_for
 from lvae_core.errors import InputError
 from lvae_core.model.contracts import Posterior
 from lvae_core.model.noise import BatchNoise
-from lvae_core.model.semi_amortised import AUTHORS_BATCH, Descent, Rule
+from lvae_core.model.semi_amortised import AUTHORS_BATCH, Descent, Rule, flat
 from lvae_core.model.text_model import TextModel
 from lvae_core.rng import Key, torch_generator
 from lvae_core.run_folder.lookup import open_run
@@ -127,7 +127,7 @@ def curvature(model: TextModel, batch: Batch, step: int) -> Tensor:
     assert model.encoder is not None
     q = model.encoder(batch, None).detach()
     descent = _descent(model, batch, step, Rule.of(model.config))
-    point = torch.cat([value.flatten(1) for value in q.parameters.values()], dim=1)
+    point = flat(q)
 
     def gradient(at: Tensor) -> Tensor:
         masks = torch_generator(model.config.seed, "dropout", step)

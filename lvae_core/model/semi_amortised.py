@@ -164,12 +164,12 @@ class Descent:
         if torch.is_grad_enabled():
             way = Way(self, q.detach(), passed, None if masks is None else masks.device)
             trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-            last = _Unrolled.apply(way, last, _flat(q), *trained)  # type: ignore[no-untyped-call]
+            last = _Unrolled.apply(way, last, flat(q), *trained)  # type: ignore[no-untyped-call]
         return _posterior(q, last)
 
     def _take(self, q: Posterior, masks: torch.Generator | None) -> tuple[Tensor, list[Passed]]:
         """Return λ_K, (B, n), and what each step passed."""
-        point, passed = _flat(q).detach(), list[Passed]()
+        point, passed = flat(q).detach(), list[Passed]()
         velocity = torch.zeros_like(point)
         # Nothing but λ needs a gradient here: the matrices of the softmax and of the LSTM get none.
         with _frozen(self.model):
@@ -307,7 +307,7 @@ def _frozen(model: Model) -> Iterator[None]:
             parameter.requires_grad_()
 
 
-def _flat(q: Posterior) -> Tensor:
+def flat(q: Posterior) -> Tensor:
     """λ: the parameters of a posterior side by side, (B, n)."""
     return torch.cat([value.flatten(1) for value in q.parameters.values()], dim=1)
 

@@ -125,14 +125,15 @@ class LocalStore:
         place = self.root
         for part in folder.relative_to(self.root).parts:
             place = place / part
-            with contextlib.suppress(FileExistsError):
-                try:
-                    place.mkdir()
-                except FileNotFoundError:
-                    if place.parent.is_dir():
-                        raise _takes_no_folders(place.parent, place) from None
-                    raise
-                _sync_folder(place.parent)
+            try:
+                place.mkdir()
+            except FileExistsError:
+                continue
+            except FileNotFoundError:
+                if place.parent.is_dir():
+                    raise _takes_no_folders(place.parent, place) from None
+                raise
+            _sync_folder(place.parent)
 
     def _put(self, path: str, data: bytes, publish: Callable[[Path, Path], bool]) -> bool:
         target = self.root / path
