@@ -25,8 +25,9 @@ Style = Literal["plain", "siunitx"]
 _HEADERS: dict[Style, str] = {
     "plain": "% Needs \\usepackage{booktabs,graphicx}; each table below is independent.\n",
     "siunitx": (
-        "% Needs \\usepackage{booktabs,graphicx,siunitx} and, for bold numbers,\n"
-        "% \\sisetup{separate-uncertainty, detect-weight, mode=text}; each table below is independent.\n"
+        "% Needs \\usepackage{booktabs,graphicx,siunitx} and, for plus signs, errors and bold numbers,\n"
+        "% \\sisetup{retain-explicit-plus, separate-uncertainty, detect-weight, mode=text};\n"
+        "% each table below is independent.\n"
     ),
 }
 
@@ -154,8 +155,8 @@ def _tabular(table: Table, bold: set[int], style: Style, narrow: bool) -> list[s
         guard = "{}" if not indent and label.startswith(("[", "*")) else ""
         lines.append(" & ".join([guard + indent + label, *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
-    if narrow:
-        # Its width is an estimate; where there is room, nothing is scaled.
+    if narrow or style == "siunitx":
+        # Its width is an estimate, from plain text; where there is room, nothing is scaled.
         lines[0] = rf"\resizebox{{\ifdim\width>\linewidth\linewidth\else\width\fi}}{{!}}{{{lines[0]}"
         lines[-1] += "}"
     return lines
@@ -222,7 +223,9 @@ def _alignment(table: Table, place: int, style: Style) -> str:
     decimals = max(len(mean.partition(".")[2]) for mean, _, _ in found)
     errors = [float(std) for _, std, _ in found if std]
     digits = max((len(str(max(1, math.ceil(error * 10**decimals)))) for error in errors), default=0)
-    return f"S[table-format={sign}{whole}.{decimals}{f'({digits})' if digits else ''}]"
+    width = f"table-format={sign}{whole}.{decimals}{f'({digits})' if digits else ''}"
+    marks = max((marks for _, _, marks in found if marks), key=len, default="")
+    return f"S[{width}{f', table-space-text-post={{{latex_escape(marks)}}}' if marks else ''}]"
 
 
 def _slug(title: str) -> str:

@@ -84,7 +84,8 @@ class Display:
             head = "evaluating the test split"
         parts = [f"{head}, {progress.fraction:.1%}"]
         if progress.pace:
-            parts += [f"loss {progress.pace.loss:.2f}", f"{progress.pace.tokens_per_second:,.0f} tokens/s"]
+            pace = progress.pace
+            parts += [f"mean loss {pace.loss:.2f}", f"{pace.tokens_per_second:,.0f} tokens/s"]
         parts.append(f"{_hours(now - self._started)} elapsed")
         parts.append(self._left(progress, now) or "– left")
         return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""Speed and loss of training between two reports of its progress; no result depends on them."""
+"""Speed of training between two reports of its progress, and its loss; no result depends on them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """Training since the report before."""
+    """Training as progress shows it."""
 
     tokens_per_second: float
-    """Predicted tokens of the training split."""
+    """Predicted tokens of the training split, since the report before."""
     loss: float
-    """What the gradient steps minimise, mean over the sentences, in nats per sentence."""
-    mean_loss: float
-    """The same of the epoch so far: that of a few steps jumps from batch to batch."""
+    """What the steps minimise, mean over the sentences of the epoch so far, in nats per sentence."""
     learning_rate: float
     kl_weight: float | None
     """β; None for a model without a latent variable."""
@@ -33,12 +31,11 @@ class Speedometer:
         self._now = now
         self._tokens = 0
         self._since = 0.0
-        self._loss = self._sentences = 0.0
 
-    def start(self, sums: Tensor) -> None:
-        """Begin to count; ``sums``: total loss, NLL, KL and sentences of the epoch so far."""
+    def start(self) -> None:
+        """Begin to count."""
+        self._tokens = 0
         self._since = self._now()
-        self._loss, *_, self._sentences = sums.tolist()
 
     def add(self, tokens: int) -> None:
         """Count the tokens of a gradient step."""
@@ -47,18 +44,18 @@ class Speedometer:
     def read(
         self, sums: Tensor, learning_rate: float, kl_weight: float | None, before: Pace | None = None
     ) -> Pace | None:
-        """Return the pace since the last call, or ``before`` if no step has been taken; begin anew."""
-        loss, *_, sentences = sums.tolist()
-        seconds, tokens = self._now() - self._since, self._tokens
+        """Return the pace since the last call, or ``before`` if no step has been taken; begin anew.
+
+        ``sums``: total loss, NLL, KL and sentences of the epoch so far.
+        """
         pace = before
-        if tokens and sentences > self._sentences:
+        if self._tokens:
+            loss, *_, sentences = sums.tolist()
             pace = Pace(
-                tokens_per_second=tokens / max(seconds, 1e-9),
-                loss=(loss - self._loss) / (sentences - self._sentences),
-                mean_loss=loss / sentences,
+                tokens_per_second=self._tokens / max(self._now() - self._since, 1e-9),
+                loss=loss / sentences,
                 learning_rate=learning_rate,
                 kl_weight=kl_weight,
             )
-        self._tokens = 0
-        self._since, self._loss, self._sentences = self._now(), loss, sentences
+        self.start()
         return pace

@@ -136,7 +136,7 @@ class _Run:
         compute_in(self.model, state.precision)
         lengths = self.corpus.train.lengths
         order = epoch_order(lengths, config.batch_size, config.batching, config.seed, state.epoch)
-        self._speed.start(state.sums)
+        self._speed.start()
         while state.batch < len(order) and not 0 < config.max_steps <= state.step:
             indices = order[state.batch]
             self._take_step(indices)
@@ -144,7 +144,7 @@ class _Run:
             if self._due():
                 self._read_pace()
                 yield from self._report()
-                self._speed.start(state.sums)
+                self._speed.start()
         self._read_pace()
         self._check_finite()
         self._check_bounded()

@@ -232,7 +232,6 @@ class RunTrainable(tune.Trainable):
         report["step"] = progress.step
         if progress.pace:
             report |= {"epochs": progress.epochs, **asdict(progress.pace)}
-            report["loss"] = report.pop("mean_loss")
         if phase == "done" and self._part is None:
             result = self._folder.read_json(result_file_of(self._evaluation)) or {}
             fields = ("estimates", "train_seconds", "evaluate_seconds")

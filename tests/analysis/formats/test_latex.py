@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.formats.files import no_bold, table_files, write_files
+from analysis.formats.latex import Style
 from analysis.formats.summary import write_tables
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
@@ -19,28 +20,48 @@ TABLES = ("bounds", "compare", "comparisons", "hyperparameters", "table2", "tabl
 
 pdflatex = shutil.which("pdflatex")
 
+# What the head of each file asks for.
+PREAMBLES: dict[Style, str] = {
+    "plain": "\\usepackage{booktabs,graphicx}\n",
+    "siunitx": "\\usepackage{booktabs,graphicx,siunitx}\n"
+    "\\sisetup{retain-explicit-plus, separate-uncertainty, detect-weight, mode=text}\n",
+}
+
+
+def installed(file: str) -> bool:
+    """Whether TeX finds a file of a package."""
+    kpsewhich = shutil.which("kpsewhich")
+    return kpsewhich is not None and subprocess.run([kpsewhich, file], check=False).returncode == 0
+
 
 @pytest.mark.slow
 @pytest.mark.skipif(pdflatex is None, reason="no pdflatex: apt-get install texlive-latex-recommended")
+@pytest.mark.parametrize("style", ["plain", "siunitx"])
 def test_every_table_compiles_without_warnings(
-    tmp_path: Path, small_grid: Callable[..., None], write_run: Callable
+    tmp_path: Path, small_grid: Callable[..., None], write_run: Callable, style: Style
 ) -> None:
+    if style == "siunitx" and not installed("siunitx.sty"):
+        pytest.skip("no siunitx: apt-get install texlive-science")
     small_grid("a")
     small_grid("b", 0.5, learning_rate=0.5)
     write_run("lstm-lm", dataset="a_b-c.d", study="a")
     sources = [open_source(str(tmp_path / name)) for name in "ab"]
     out = tmp_path / "out"
-    write_tables(compose(collect(sources)), str(out), latex="plain")
+    write_tables(compose(collect(sources)), str(out), latex=style)
     compared = compare_studies(*(collect([source]) for source in sources))
     write_files(
-        table_files("compare", COMPARISON_COLUMNS, compared.tables, best=no_bold, latex="plain"), str(out)
+        table_files("compare", COMPARISON_COLUMNS, compared.tables, best=no_bold, latex=style), str(out)
     )
     names = sorted(path.name for path in out.glob("*.tex"))
     assert names == [f"{name}.tex" for name in (*TABLES[:3], "further", *TABLES[3:])]
     parts = "\n".join(rf"\input{{{name}}}" + "\n\\clearpage\n" for name in names)
     document = (
-        r"\documentclass{article}\usepackage{booktabs,graphicx}"
-        "\n" + r"\begin{document}" + f"\n{parts}\n" + r"\end{document}" + "\n"
+        r"\documentclass{article}"
+        + PREAMBLES[style]
+        + r"\begin{document}"
+        + f"\n{parts}\n"
+        + r"\end{document}"
+        + "\n"
     )
     (out / "all.tex").write_text(document)
     assert pdflatex

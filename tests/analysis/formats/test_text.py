@@ -318,7 +318,8 @@ def test_siunitx_columns_have_room_for_their_numbers_and_braces_around_words() -
     )
     table = Table("T", (PLAIN, KL), lines, ())
     text = latex_table(table, best=[lines[0].values[0]], style="siunitx", label="t")  # type: ignore[list-item]
-    assert r"\begin{tabular}{lS[table-format=3.1(3)]S[table-format=+1.1]}" in text
+    columns = r"S[table-format=3.1(3), table-space-text-post={$^\ddagger$}]S[table-format=+1.1]"
+    assert rf"\begin{{tabular}}{{l{columns}}}" in text
     assert r" & {NLL} & {(KL)} \\" in text
     assert r"a & \bfseries 101.2 \pm 0.5 & -0.5 \\" in text
     assert r"b & 9.0 \pm 12.0 & {--} \\" in text

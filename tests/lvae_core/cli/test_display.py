@@ -20,7 +20,7 @@ from lvae_core.training.trainer import execute
 
 from .. import tiny
 
-PACE = Pace(tokens_per_second=15_300.4, loss=102.314, mean_loss=99.0, learning_rate=1.0, kl_weight=0.1)
+PACE = Pace(tokens_per_second=15_300.4, loss=102.314, learning_rate=1.0, kl_weight=0.1)
 ROW = {"epoch": 3, "valid_ppl": 90.0, "valid_kl": 1.5, "train_loss": 99.0, "learning_rate": 0.5}
 
 
@@ -65,9 +65,9 @@ def test_a_terminal_shows_one_line_that_is_rewritten(monkeypatch: pytest.MonkeyP
     lines = out.getvalue().split("\r\033[K")
     assert lines == [
         "",
-        "epoch 3 of 30, 10.0%, loss 102.31, 15,300 tokens/s, 0:00:00 elapsed, – left",
+        "epoch 3 of 30, 10.0%, mean loss 102.31, 15,300 tokens/s, 0:00:00 elapsed, – left",
         # 10% took 10 seconds, and 80% are left.
-        "epoch 3 of 30, 20.0%, loss 102.31, 15,300 tokens/s, 0:00:10 elapsed, 0:01:20 left at most",
+        "epoch 3 of 30, 20.0%, mean loss 102.31, 15,300 tokens/s, 0:00:10 elapsed, 0:01:20 left at most",
         "epoch 3 of 30: valid PPL 90.00, KL 1.50, loss 99.00, learning rate 0.5, 15,300 tokens/s\n",
         "evaluating the test split, 0.0%, 0:01:10 elapsed, – left",
         "evaluating the test split, 50.0%, 0:02:50 elapsed, 0:01:40 left",
@@ -130,22 +130,22 @@ def test_the_validation_number_of_averaged_states_is_marked_as_no_bound(
     assert ("valid PPL 90.00 (not a bound)" in capsys.readouterr().err) == marked
 
 
-def test_the_speedometer_counts_tokens_seconds_and_loss_between_two_readings() -> None:
+def test_the_speedometer_counts_between_two_readings_and_averages_the_loss_of_the_epoch() -> None:
     clock = Clock()
     speed = Speedometer(clock)
-    speed.start(torch.tensor([10.0, 8.0, 2.0, 4.0]))
+    speed.start()
     speed.add(30)
     speed.add(20)
     clock.time += 5
     pace = speed.read(torch.tensor([40.0, 30.0, 10.0, 10.0]), 0.5, 0.1)
-    assert pace == Pace(tokens_per_second=10.0, loss=5.0, mean_loss=4.0, learning_rate=0.5, kl_weight=0.1)
+    assert pace == Pace(tokens_per_second=10.0, loss=4.0, learning_rate=0.5, kl_weight=0.1)
     clock.time += 100  # a validation
     assert speed.read(torch.tensor([40.0, 30.0, 10.0, 10.0]), 0.5, 0.1, before=pace) is pace
-    speed.start(torch.zeros(4))
+    speed.start()
     speed.add(7)
     clock.time += 1
     pace = speed.read(torch.tensor([6.0, 6.0, 0.0, 2.0]), 0.5, None)
-    assert pace == Pace(tokens_per_second=7.0, loss=3.0, mean_loss=3.0, learning_rate=0.5, kl_weight=None)
+    assert pace == Pace(tokens_per_second=7.0, loss=3.0, learning_rate=0.5, kl_weight=None)
 
 
 def test_a_real_run_reports_its_loss_rate_and_weight(tmp_path: Path) -> None:
