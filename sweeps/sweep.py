@@ -18,6 +18,7 @@ from lvae_core.data.corpus import data_hashes
 from lvae_core.messages import next_line, notice, numbered
 from lvae_core.run_folder.advice import failure_advice
 from lvae_core.run_folder.declared_seeds import declare_seeds
+from lvae_core.run_folder.folder import FAILURE
 from lvae_core.run_folder.planned_runs import forget_planned_runs, write_planned_runs
 from lvae_core.run_folder.study import Study
 from sweeps.launching.progress.board import Board
@@ -124,9 +125,20 @@ def sweep(
 
 
 def _forget_if_ended(study: Study, plan: Plan) -> None:
-    """Delete the record of what this or an earlier launch has planned if nothing of it is left to do."""
-    if all(run.status in ("done", "failed") for run in plan.all_runs):
-        forget_planned_runs(study, [run.name for run in plan.all_runs])
+    """Delete the record of what this or another launch has planned if nothing of it is left to do.
+
+    The record may name runs that are not of this plan: the parents that its launch has trained, which
+    nothing waits for any more, or the runs of another launch.
+    """
+    of_plan = {run.name: run.status in ("done", "failed") for run in plan.all_runs}
+
+    def has_ended(name: str) -> bool:
+        if name in of_plan:
+            return of_plan[name]
+        folder = study.run(name)
+        return folder.has("result.json") or folder.has(FAILURE)
+
+    forget_planned_runs(study, has_ended)
 
 
 def on_wandb(options: LaunchOptions, study: Study, out: Console) -> contextlib.AbstractContextManager[None]:

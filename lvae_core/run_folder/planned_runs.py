@@ -10,7 +10,7 @@ replaces it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lvae_core.run_folder.digests import seal
@@ -39,15 +39,16 @@ def _names_of(values: dict[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, values["runs"]))
 
 
-def forget_planned_runs(study: Study, names: Iterable[str]) -> None:
-    """Delete the record of a launch that has ended, unless another launch has replaced it.
+def forget_planned_runs(study: Study, has_ended: Callable[[str], bool]) -> None:
+    """Delete the record of planned runs once all of them have ended, whichever launch recorded them.
 
     A storage that fails keeps a record that a later launch replaces.
 
     Args:
         study: the study.
-        names: what the launch has recorded.
+        has_ended: whether nothing is left to do for the run of this name; it may raise OSError.
     """
     with contextlib.suppress(OSError, DamagedError):
-        if read_planned_runs(study) == tuple(sorted(names)):
+        names = read_planned_runs(study)
+        if names and all(map(has_ended, names)):
             study.store.delete(FILE)

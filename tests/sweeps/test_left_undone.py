@@ -11,7 +11,7 @@ import sweeps.sweep
 from lvae_core.data.corpus import load
 from lvae_core.run_folder.claims import acquire
 from lvae_core.run_folder.declared_seeds import read_declared_seeds
-from lvae_core.run_folder.planned_runs import read_planned_runs
+from lvae_core.run_folder.planned_runs import read_planned_runs, write_planned_runs
 from lvae_core.run_folder.study import Study
 from lvae_core.training.evaluate_again import evaluate_again
 from lvae_core.training.runtime import Runtime
@@ -121,6 +121,30 @@ def test_the_plan_of_a_launch_that_was_killed_after_its_last_run_is_forgotten(mo
         assert main(COMMAND) == 0
     study = Study(str(tmp_path / "runs" / "paper"))
     assert read_planned_runs(study)
+    assert main(COMMAND) == 0
+    assert read_planned_runs(study) == ()
+
+
+def test_the_plan_of_a_launch_that_trained_parents_itself_is_forgotten(monkeypatch, tmp_path):
+    monkeypatch.setattr(sweeps.sweep, "on_ray", in_this_process(trained))
+    grid = [*GRID[:3], "lstm-vae-ae-fb", *GRID[4:], "--seeds", "1", *FIELDS, "iw_samples=3"]
+    assert main(grid) == 0
+    study = Study(str(tmp_path / "runs" / "paper"))
+    assert sorted(name.split("__")[1] for name in study.run_names()) == ["lstm-ae", "lstm-vae-ae-fb"]
+    assert read_planned_runs(study) == ()
+
+
+def test_the_plan_of_another_launch_is_forgotten_only_once_its_runs_have_ended(monkeypatch, tmp_path):
+    def other_plans(run, folder):
+        write_planned_runs(Study(folder.store.url), [run.name, other.name])
+        return trained(run, folder)
+
+    monkeypatch.setattr(sweeps.sweep, "on_ray", in_this_process(other_plans))
+    study = Study(str(tmp_path / "runs" / "paper"))
+    other = study.run("toy__lstm-lm__standard__L0__seed0__01234567")
+    assert main(COMMAND) == 0
+    assert len(read_planned_runs(study)) == 2
+    other.write_failure("code", "an error", "Traceback")
     assert main(COMMAND) == 0
     assert read_planned_runs(study) == ()
 
