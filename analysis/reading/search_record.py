@@ -19,6 +19,8 @@ class SearchRecord:
     """Whether it retrains the best trials, and the recipe, on fresh seeds; else it has the trials."""
     points: tuple[Mapping[str, Any], ...]
     """Field -> value of each trial, in the order of their numbers."""
+    recipe: Mapping[str, Any] | None = None
+    """Searched field -> its value in the recipe; None in records of earlier versions."""
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -38,13 +40,23 @@ def read_search(url: str) -> SearchRecord | None:
         DamagedError: the record is damaged.
         OSError: the storage cannot be read.
     """
-    if (points := _points(url)) is not None:
-        return SearchRecord(url, False, points)
-    if url.endswith(BEST_SUFFIX) and (points := _points(url.removesuffix(BEST_SUFFIX))) is not None:
-        return SearchRecord(url, True, points)
+    if found := _read(url, url, retrained=False):
+        return found
+    if url.endswith(BEST_SUFFIX):
+        return _read(url, url.removesuffix(BEST_SUFFIX), retrained=True)
     return None
 
 
-def _points(url: str) -> tuple[Mapping[str, Any], ...] | None:
-    record = read_recorded_search(open_study(url, create=False), "its trials have no names here")
-    return None if record is None else tuple(point for round_ in record.rounds for point in round_)
+def _read(study: str, trials: str, *, retrained: bool) -> SearchRecord | None:
+    """Read the record of a search; None if there is none.
+
+    Args:
+        study: the study of the report.
+        trials: the study that keeps the search's trials and its record.
+        retrained: whether ``study`` retrains the best of them.
+    """
+    record = read_recorded_search(open_study(trials, create=False), "its trials have no names here")
+    if record is None:
+        return None
+    points = tuple(point for round_ in record.rounds for point in round_)
+    return SearchRecord(study, retrained, points, record.recipe)

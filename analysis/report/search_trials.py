@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.reading.search_record import SearchRecord
 from analysis.reading.sources import study_names
 from analysis.stats.cells import Cell, table_order
+from lvae_core.fields.choices import Setting
 from lvae_core.messages import numbered
 from lvae_core.run_folder.search_record import RECIPE
 from lvae_core.systems import SYSTEMS, recipe
@@ -53,11 +54,21 @@ def _number(cell: Cell, rows: pd.DataFrame, searches: Mapping[str, SearchRecord]
     values: dict[str, Any] = {name: run[name] for name in search.fields}
     # A field that the run does not read has no value.
     values = {name: None if pd.isna(value) else value for name, value in values.items()}
-    if search.retrained and cell.system in SYSTEMS:
-        usual = recipe(cell.system, dataset=cell.dataset, setting=run["setting"])
-        if all(value is None or value == getattr(usual, name) for name, value in values.items()):
-            return -1
+    usual = _recipe(cell, run["setting"], search) if search.retrained else {}
+    if usual and all(value is None or value == usual.get(name) for name, value in values.items()):
+        return -1
     return search.number_of(values)
+
+
+def _recipe(cell: Cell, setting: Setting, search: SearchRecord) -> Mapping[str, Any]:
+    """The searched fields of the recipe that a search started from; {} if they are unknown."""
+    if search.recipe is not None:
+        return search.recipe
+    # Earlier versions recorded no recipe, so changes of --set to a searched field are unknown.
+    if cell.system not in SYSTEMS:
+        return {}
+    usual = recipe(cell.system, dataset=cell.dataset, setting=setting)
+    return {name: getattr(usual, name) for name in search.fields}
 
 
 def search_notes(searches: Sequence[SearchRecord]) -> list[str]:

@@ -7,6 +7,8 @@ spaces      for each round: field of the space -> its range or choices as text; 
 earlier versions, whose rounds have the space of ``search``
 promotions  for each round: trials of earlier rounds that continue in it, each with the rung to reach;
 absent if there are none
+recipe      field of the space -> its value in the config that the search starts from, the recipe with the
+changes of ``--set``; absent in records of earlier versions
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ class RecordedSearch:
     rounds: list[list[Mapping[str, Any]]]
     spaces: list[dict[str, str]]
     promotions: list[list[tuple[int, int]]]
+    recipe: dict[str, Any] | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -55,7 +58,8 @@ class RecordedSearch:
         promotions = [[(int(number), int(rung)) for number, rung in jobs] for jobs in promoted]
         if not len(rounds) == len(spaces) == len(promotions):
             raise ValueError("its rounds, spaces and promotions differ in number")
-        return cls(search, rounds, spaces, promotions)
+        recipe = values.get("recipe")
+        return cls(search, rounds, spaces, promotions, None if recipe is None else dict(recipe))
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain values."""
@@ -64,6 +68,7 @@ class RecordedSearch:
             "rounds": [list(map(dict, round_)) for round_ in self.rounds],
             "spaces": self.spaces,
             **({"promotions": self.promotions} if any(self.promotions) else {}),
+            **({} if self.recipe is None else {"recipe": self.recipe}),
         }
 
 

@@ -104,7 +104,8 @@ class History:
         self.promotions.append(list(promotions))
         if self.damage:
             self._study.set_aside(FILE)
-        record = RecordedSearch(self._search, self.rounds, self.spaces, self.promotions)
+        recipe = {field: getattr(self._base, field) for field in self._space}
+        record = RecordedSearch(self._search, self.rounds, self.spaces, self.promotions, recipe)
         write_recorded_search(self._study, record)
         self.damage = ""
 

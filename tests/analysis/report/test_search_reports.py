@@ -25,9 +25,10 @@ POINTS: list[dict[str, Any]] = [
 ]
 
 
-def write_record(tmp_path: Path) -> None:
+def write_record(tmp_path: Path, **parts: Any) -> None:
     (tmp_path / "s").mkdir(exist_ok=True)
-    (tmp_path / "s" / ".search.json").write_bytes(seal({"search": {}, "rounds": [[p] for p in POINTS]}))
+    record = {"search": {}, "rounds": [[p] for p in POINTS], **parts}
+    (tmp_path / "s" / ".search.json").write_bytes(seal(record))
 
 
 def report(tmp_path: Path, study: str) -> Report:
@@ -109,6 +110,21 @@ def test_retrained_trials_are_compared_with_the_recipe(tmp_path: Path, write_run
         (-1.0, "latent_size=2, learning_rate=1"),
     ]
     assert "retrain the best trials" in composed.remarks[0]
+
+
+def test_the_recipe_is_the_one_that_the_search_started_from(tmp_path: Path, write_run: WriteRun) -> None:
+    usual = recipe("lstm-vae", dataset="toy").hidden_size
+    # As `--set hidden_size=…` with `--space hidden_size=…` starts it: another trial has the usual value.
+    points = [{"hidden_size": 2 * usual}, {"hidden_size": usual}]
+    for seed in (1, 2):
+        for point, nll in zip(points, (100.0, 98.0), strict=True):
+            write_run(study="s-best", dataset="toy", seed=seed, estimates={"nll_elbo": nll}, **point)
+    write_record(tmp_path, rounds=[points], recipe=points[0])
+    composed = report(tmp_path, "s-best")
+    assert names(composed) == ["the recipe", "trial 1"]
+    (table,) = composed.comparisons
+    (row,) = [row for row in table.csv_rows() if row["metric"] == "nll"]
+    assert (row["difference"], row["b"]["variant"]) == (-2.0, f"hidden_size={2 * usual}")
 
 
 def test_tables_that_a_report_no_longer_has_are_removed(tmp_path: Path, write_run: WriteRun) -> None:

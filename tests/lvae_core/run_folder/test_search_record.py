@@ -19,10 +19,12 @@ ROUNDS = [[{"dropout": 0.1}, {"dropout": 0.25}], [{"dropout": 0.5}]]
 
 
 @pytest.mark.parametrize("promotions", [[[], []], [[], [(1, 5)]]])
-def test_a_record_is_read_as_it_was_written(promotions, tmp_path):
+@pytest.mark.parametrize("recipe", [None, {"dropout": 0.5}])
+def test_a_record_is_read_as_it_was_written(promotions, recipe, tmp_path):
     study = Study(str(tmp_path))
     assert read_recorded_search(study, "") is None
-    record = RecordedSearch(SEARCH, ROUNDS, [{"dropout": "0.1..0.6"}, {"dropout": "0.1..0.7"}], promotions)
+    spaces = [{"dropout": "0.1..0.6"}, {"dropout": "0.1..0.7"}]
+    record = RecordedSearch(SEARCH, ROUNDS, spaces, promotions, recipe)
     write_recorded_search(study, record)
     assert read_recorded_search(study, "") == record
 

@@ -148,6 +148,13 @@ def test_a_record_whose_parts_differ_in_length_is_damaged(part, tmp_path):
     assert again.history.rounds == []
 
 
+def test_the_record_has_the_searched_fields_of_the_config_that_the_search_starts_from(tmp_path):
+    here = search(tmp_path, fields={"hidden_size": 6})
+    here.history.add(here._propose(0))
+    recorded = unseal((tmp_path / FILE).read_bytes())["recipe"]
+    assert recorded == {"learning_rate": BASE.learning_rate, "hidden_size": 6}
+
+
 def test_a_study_of_other_runs_such_as_a_grid_is_refused(tmp_path):
     name = run_name(BASE, fingerprint(BASE, CORPUS.data_sha256))
     for _ in execute(replace(BASE, dropout=0.25), CORPUS, Study(str(tmp_path)).run(name), Runtime()):
