@@ -42,7 +42,7 @@ from sweeps.checks.findings import Demand, Finding
 from sweeps.checks.study import check_run_folders
 from sweeps.cluster.scratch_folder import check_root
 from sweeps.launching.progress.display import console
-from sweeps.options import LaunchOptions, Messages, arg, parse_options, study_address
+from sweeps.options import Messages, PlaceOptions, arg, parse_options, study_address
 from sweeps.planning.grids.fitting import print_line
 from sweeps.planning.sizes import corpus_bytes, format_bytes
 
@@ -52,32 +52,30 @@ _STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """The command line: the options of a launch."""
+class Options(PlaceOptions):
+    """The command line: the place of a launch, and what else to check."""
 
-    storage: str = "runs"
-    """A folder, or an address such as s3://bucket/prefix."""
     study: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: none)")] = None
     """Also check the run folders of this study."""
-    datasets: Annotated[tuple[str, ...], arg(metavar="NAME", help_behavior_hint="(default: none)")] = ()
-    """Load these datasets, and check that every node has room for them."""
-    data_dir: Annotated[
-        str | None, arg(metavar="DIR", help_behavior_hint="(default: $LVAE_DATA_DIR, else data)")
-    ] = None
-    """The folder of corpora: of ptb and yahoo, and of folders given by name."""
-    address: Annotated[
-        str | None, arg(metavar="ADDRESS", help_behavior_hint="(default: start a Ray on this machine)")
-    ] = None
-    """A running Ray cluster, or auto."""
-    cluster: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
-    """Check this file for `ray up` instead."""
     cpus_per_run: int = 1
     """CPU cores of one run."""
     gpus_per_run: float = 0.0
     """GPUs of one run; 0.25 puts four runs on one."""
+    datasets: Annotated[tuple[str, ...], arg(metavar="NAME", help_behavior_hint="(default: none)")] = ()
+    """Load these datasets, and check that every node has room for them."""
+    cluster: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """Check this file for `ray up` instead."""
     timeout: Annotated[float, arg(metavar="SECONDS")] = 60.0
     """Seconds that a node may take to answer."""
     messages: Messages = field(default_factory=Verbosity)
+
+    def check(self) -> None:
+        """Raise InputError if a number or a name cannot be used."""
+        super().check()
+        if not 0 < self.timeout < _LONGEST_TIMEOUT:
+            raise InputError(
+                f"--timeout {self.timeout:g}: must be above 0 and below {_LONGEST_TIMEOUT:g} seconds"
+            )
 
     @property
     def folder(self) -> str:
@@ -86,22 +84,7 @@ class Options:
 
     def launch(self) -> list[str]:
         """The same options, for a launch."""
-        given: dict[str, Sequence[object]] = {
-            "--storage": [self.storage],
-            "--study": [self.study] if self.study else [],
-            "--datasets": self.datasets,
-            "--data-dir": [self.data_dir] if self.data_dir else [],
-            "--address": [self.address] if self.address else [],
-            "--cpus-per-run": [self.cpus_per_run],
-            "--gpus-per-run": [self.gpus_per_run],
-        }
-        defaults = {"--storage": ["runs"], "--cpus-per-run": [1], "--gpus-per-run": [0.0]}
-        return [
-            str(word)
-            for option, values in given.items()
-            if values and values != defaults.get(option)
-            for word in (option, *values)
-        ]
+        return [*self.words(), *(["--datasets", *self.datasets] if self.datasets else [])]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -137,17 +120,7 @@ def examine(options: Options) -> list[Finding]:
     Raises:
         InputError: an option cannot be used, or there is no Ray at the address.
     """
-    LaunchOptions(
-        storage=options.storage,
-        study=options.study,
-        address=options.address,
-        cpus_per_run=options.cpus_per_run,
-        gpus_per_run=options.gpus_per_run,
-    ).check()
-    if not 0 < options.timeout < _LONGEST_TIMEOUT:
-        raise InputError(
-            f"--timeout {options.timeout:g}: must be above 0 and below {_LONGEST_TIMEOUT:g} seconds"
-        )
+    options.check()
     if options.cluster is not None:
         return cluster_file.examine(options.cluster)
     found, corpora = load(options.datasets, options.data_dir)

@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -40,8 +40,8 @@ Messages = Annotated[Verbosity, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreateP
 
 
 @dataclass(frozen=True, kw_only=True)
-class LaunchOptions:
-    """The storage of the runs and the resources of each run."""
+class PlaceOptions:
+    """The storage of the runs, the machines that train them, and the resources of each run."""
 
     storage: str = "runs"
     """A folder, or an address such as s3://bucket/prefix."""
@@ -62,6 +62,51 @@ class LaunchOptions:
     gpus_per_run: float | Literal["auto"] = 0.0
     """GPUs of one run; 0.25 puts four runs on one; auto (grids only): short probes find the best
     share."""
+
+    def check(self) -> None:
+        """Raise InputError if a number or a name cannot be used."""
+        gpus = 1.0 if self.gpus_per_run == "auto" else self.gpus_per_run
+        if self.cpus_per_run == "auto" and gpus:
+            raise InputError(
+                "--cpus-per-run auto: only for runs without GPUs; with --gpus-per-run, give a number"
+            )
+        if not (math.isfinite(gpus) and gpus >= 0 and (gpus <= 1 or gpus == int(gpus))):
+            raise InputError(f"--gpus-per-run {gpus:g}: give a number from 0 to 1, or a whole number")
+        at_least_one("--cpus-per-run", 1 if self.cpus_per_run == "auto" else self.cpus_per_run)
+        if not self.storage.strip():
+            raise InputError("--storage: empty; give a folder, or an address such as s3://bucket/prefix")
+        if names_no_bucket(self.storage):
+            raise InputError(
+                f"--storage {self.storage}: names no bucket; give an address such as s3://bucket/prefix"
+            )
+        if self.storage.startswith("memory://"):
+            raise InputError(
+                f"--storage {self.storage}: lives in one process; give a folder, or an address such as "
+                "s3://bucket/prefix"
+            )
+        local = self.storage.removeprefix("file://")
+        if "://" not in local and is_in_job(local_path(local)):
+            raise InputError(
+                f"--storage {self.storage}: is in the job's copy of the code, which Ray removes; give "
+                "s3://bucket/prefix, or a folder by its absolute path"
+            )
+        if self.study is not None:
+            check_study_name(self.study, "--study ")
+
+    def words(self) -> list[str]:
+        """The words that give these options on a command line, as far as they are not the defaults."""
+        given = {
+            f"--{option.name.replace('_', '-')}": getattr(self, option.name)
+            for option in fields(PlaceOptions)
+            if getattr(self, option.name) != option.default
+        }
+        return [str(word) for pair in given.items() for word in pair]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchOptions(PlaceOptions):
+    """The storage of the runs, the resources of each, and how a launch does them."""
+
     max_concurrent: Annotated[
         int | None, arg(metavar="N", help_behavior_hint="(default: as many as fit)")
     ] = None
@@ -88,14 +133,7 @@ class LaunchOptions:
 
     def check(self) -> None:
         """Raise InputError if a number or a name cannot be used."""
-        gpus = 1.0 if self.gpus_per_run == "auto" else self.gpus_per_run
-        if self.cpus_per_run == "auto" and gpus:
-            raise InputError(
-                "--cpus-per-run auto: only for runs without GPUs; with --gpus-per-run, give a number"
-            )
-        if not (math.isfinite(gpus) and gpus >= 0 and (gpus <= 1 or gpus == int(gpus))):
-            raise InputError(f"--gpus-per-run {gpus:g}: give a number from 0 to 1, or a whole number")
-        at_least_one("--cpus-per-run", 1 if self.cpus_per_run == "auto" else self.cpus_per_run)
+        super().check()
         at_least_one("--max-concurrent", self.max_concurrent)
         at_least_one("--checkpoint-epochs", self.checkpoint_epochs)
         minutes = self.checkpoint_minutes
@@ -110,23 +148,6 @@ class LaunchOptions:
             raise InputError(
                 "--wandb-artifacts: needs --wandb online; wandb_push.py --artifacts can upload them later"
             )
-        if not self.storage.strip():
-            raise InputError("--storage: empty; give a folder, or an address such as s3://bucket/prefix")
-        if names_no_bucket(self.storage):
-            raise InputError(
-                f"--storage {self.storage}: names no bucket; give an address such as s3://bucket/prefix"
-            )
-        if self.storage.startswith("memory://"):
-            raise InputError(
-                f"--storage {self.storage}: lives in one process; give a folder, or an address such as "
-                "s3://bucket/prefix"
-            )
-        local = self.storage.removeprefix("file://")
-        if "://" not in local and is_in_job(local_path(local)):
-            raise InputError(
-                f"--storage {self.storage}: is in the job's copy of the code, which Ray removes; give "
-                "s3://bucket/prefix, or a folder by its absolute path"
-            )
         if self.tensorboard and is_in_job(Path()):
             raise InputError(
                 "--tensorboard: would write to the job's copy of the code, which Ray removes; leave it "
@@ -137,8 +158,6 @@ class LaunchOptions:
                 "--wandb offline: would write to the job's copy of the code, which Ray removes; set "
                 "WANDB_DIR to a folder by its absolute path, or use --wandb online"
             )
-        if self.study is not None:
-            check_study_name(self.study, "--study ")
 
     @property
     def project(self) -> str:

@@ -61,8 +61,8 @@ def test_the_next_command_is_that_of_a_launch():
         storage="s3://b/r", study="one", datasets=("toy", "ptb"), gpus_per_run=0.25, timeout=5.0
     )
     assert options.launch() == [
-        *("--storage", "s3://b/r", "--study", "one", "--datasets", "toy", "ptb"),
-        *("--gpus-per-run", "0.25"),
+        *("--storage", "s3://b/r", "--study", "one", "--gpus-per-run", "0.25"),
+        *("--datasets", "toy", "ptb"),
     ]
 
 
