@@ -5,49 +5,51 @@ One :class:`Report` is the source of the terminal's output, the Markdown page an
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from analysis.published.catalogue import compared_datasets, compared_together
+from analysis.published.catalogue import compared_datasets
 from analysis.reading.collect import Runs
 from analysis.reading.frame import runs_in_rows
 from analysis.reading.sources import study_names
 from analysis.reading.validation import lowest_perplexities
 from analysis.report.failed_runs import failed_runs
 from analysis.report.findings import Finding, findings
+from analysis.report.noted_tables import (
+    bounds_tables,
+    comparison_tables,
+    reproduction_tables,
+    tables2,
+    tables3,
+    with_lines,
+)
 from analysis.report.provenance import facts, origins
 from analysis.report.search_trials import name_trials, search_notes
 from analysis.report.unfinished_launches import unfinished_launches
 from analysis.stats.average import Average, finite_mean
 from analysis.stats.cells import Cell
 from analysis.stats.claims import RULE
-from analysis.stats.comparisons import compare_all
+from analysis.stats.comparisons import Comparison, compare_all
 from analysis.stats.declared import declaration_note, declared_beforehand, declared_for
 from analysis.stats.missing_runs import cells_without_runs, with_missing
 from analysis.stats.over_seeds import average_cells, with_bootstrap
 from analysis.stats.pairs import OWN_BASELINES, Baseline
 from analysis.tables.bound_examples import CAUTION, below_the_truth, examples, explanation
-from analysis.tables.bounds import bounds_table
-from analysis.tables.comparisons import comparison_table, reproduction_table
 from analysis.tables.costs import cost_table
 from analysis.tables.elements.best import best_averages, compared_averages
-from analysis.tables.elements.shown_variants import Score, hidden_variant_notes, mark_shown, tightest_nll
-from analysis.tables.elements.table import SETTINGS, Table, dataset_title, row_label
+from analysis.tables.elements.shown_variants import Score, mark_shown, tightest_nll
+from analysis.tables.elements.table import Table, dataset_title, row_label
 from analysis.tables.hyperparameters import hyperparameter_table
 from analysis.tables.latent import latent_table
-from analysis.tables.notes.cells import huge_notes
-from analysis.tables.notes.dataset import caveats, dataset_notes
-from analysis.tables.notes.unpaired import unpaired_notes
-from analysis.tables.paper import further_table, table2, table3
+from analysis.tables.paper import further_table
 from analysis.tables.spelled import spelled_table
 from lvae_core.errors import InputError
-from lvae_core.messages import numbered
 from lvae_core.run_folder.advice import failure_advice
+from lvae_core.run_folder.declared_seeds import DeclaredSeeds
 
 RESAMPLING_SEED = 20190728
 """Seed of bootstrap and sign flips: the same runs give the same report."""
@@ -147,57 +149,19 @@ def compose(runs: Runs, baseline: Baseline = OWN_BASELINES) -> Report:
         InputError: no finished run is of the chosen baseline, or trials of a search should be compared.
     """
     frame = with_missing(runs.frame)
-    # Drawn from in a fixed order: bootstrap first, then sign flips.
-    rng = np.random.default_rng(RESAMPLING_SEED)
     rows = runs_in_rows(frame)
     # Trials of a search have not been compared by their test numbers, and are not here.
-    trials = [search.study for search in runs.searches if not search.retrained]
-    only_trials = bool(trials) and set(trials) == set(runs.studies)
-    averaged = average_cells(rows)
-    if only_trials and baseline != OWN_BASELINES:
-        raise InputError(
-            "--baseline: trials of a search are not compared; give the study of its retrained best"
-        )
-    baseline.check(averaged)
-    score = _by_validation(averaged, frame) if only_trials else _chosen_first(tightest_nll, baseline)
-    shown = name_trials(mark_shown(averaged, score=score), frame, runs.searches)
-    cells = with_bootstrap(shown, rng)
-    compared = [] if only_trials else compare_all(cells, rng, baseline)
-    present = set(frame["dataset"].dropna())
-    compared_with = compared_datasets()
-    published = [dataset for dataset in compared_with if dataset in present]
-    # A number below the known truth is what a reader should see first.
-    known = set(frame["dataset"][frame["true_nll"].notna()])
-    datasets = [*published, *sorted(present - set(published), key=lambda name: (name not in known, name))]
-    of_one = [[dataset] for dataset in datasets]
-    tables2 = [
-        dataclasses.replace(
-            table,
-            notes=(
-                *table.notes,
-                *hidden_variant_notes(cells, dataset),
-                *dataset_notes(rows, cells, dataset),
-                *_stages(frame, dataset),
-            ),
-        )
-        for dataset in datasets
-        for table in [table2(cells, dataset)]
-    ]
-    tables2 = [_with_caveats(*pair, rows, cells) for pair in zip(tables2, of_one, strict=True)]
-    # Table 3 has the datasets that it was published for side by side.
-    groups = [list(g) for g in dict.fromkeys(compared_together(d, "3") or (d,) for d in datasets)]
-    concluded = [] if only_trials else datasets
-    sentences = [
-        sentence
-        for dataset in concluded
-        for sentence in examples(cells, dataset, compared, lambda names: lowest_perplexities(frame, names))
-    ]
+    is_compared = not _has_only_trials(runs)
+    # Drawn from in a fixed order: bootstrap first, then sign flips.
+    rng = np.random.default_rng(RESAMPLING_SEED)
+    cells = _cells(runs, frame, rows, rng, baseline)
+    compared = compare_all(cells, rng, baseline) if is_compared else []
+    datasets, published = _dataset_order(frame)
+    concluded = datasets if is_compared else []
     declared = declared_for(runs)
-    declaration = (
-        [declaration_note(declared, (len(c.paired.seeds) for c in compared))]
-        if declared and compared
-        else []
-    )
+    declaration = _declaration(declared, compared)
+    sentences = _example_sentences(frame, cells, concluded, compared)
+    failed = frame[frame["status"] == "failed"]
     return Report(
         studies=runs.studies,
         remarks=tuple(search_notes(runs.searches)),
@@ -208,44 +172,63 @@ def compose(runs: Runs, baseline: Baseline = OWN_BASELINES) -> Report:
             *map(Finding, unfinished_launches(runs)),
             *findings(cells, concluded, compared, declared_beforehand(runs)),
         ),
-        table2=tuple(tables2),
-        table3=_with_lines(_with_caveats(table3(cells, group), group, rows, cells) for group in groups),
-        further=_with_lines(further_table(dataset) for dataset in datasets),
-        bounds=tuple(
-            _with_caveats(bounds_table(cells, dataset), [dataset], rows, cells) for dataset in datasets
-        ),
-        spelled=_with_lines(spelled_table(cells, dataset) for dataset in datasets),
+        table2=tables2(frame, rows, cells, datasets),
+        table3=tables3(rows, cells, datasets),
+        further=with_lines(further_table(dataset) for dataset in datasets),
+        bounds=bounds_tables(rows, cells, datasets),
+        spelled=with_lines(spelled_table(cells, dataset) for dataset in datasets),
         examples=(*sentences, CAUTION, *map(_sentence, declaration)) if sentences else (),
         said_above=(RULE, *declaration) if sentences else (),
-        comparisons=_with_lines(
-            _with_marks(
-                comparison_table(compared, cells, dataset, declared),
-                (
-                    *([] if only_trials else unpaired_notes(_families(cells, dataset), baseline)),
-                    *hidden_variant_notes(cells, dataset),
-                    *_huge(cells, dataset),
-                ),
-            )
-            for dataset in datasets
-        ),
-        reproductions=_with_lines(
-            _with_marks(reproduction_table(cells, dataset), _huge(cells, dataset)) for dataset in published
-        ),
-        latent=_with_lines(latent_table(cells, dataset) for dataset in datasets),
-        costs=_with_lines(cost_table(cells, dataset) for dataset in datasets),
-        hyperparameters=_with_lines(hyperparameter_table(frame, dataset) for dataset in datasets),
+        comparisons=comparison_tables(compared, cells, datasets, declared, baseline),
+        reproductions=reproduction_tables(cells, published),
+        latent=with_lines(latent_table(cells, dataset) for dataset in datasets),
+        costs=with_lines(cost_table(cells, dataset) for dataset in datasets),
+        hyperparameters=with_lines(hyperparameter_table(frame, dataset) for dataset in datasets),
         best=tuple(best_averages(compared)),
         compared=tuple(compared_averages(compared)),
         problems=runs.problems,
         failures=tuple(failed_runs(frame)),
-        advice=tuple(
-            failure_advice(frame["failure_class"][frame["status"] == "failed"].astype(str), RETRY)
-        ),
+        advice=tuple(failure_advice(failed["failure_class"].astype(str), RETRY)),
         missing=tuple(_missing(cells, published)),
         frame=frame,
         cells=tuple(cells),
         datasets=tuple(datasets),
     )
+
+
+def _has_only_trials(runs: Runs) -> bool:
+    """Whether all runs are trials of a search."""
+    trials = {search.study for search in runs.searches if not search.retrained}
+    return bool(trials) and trials == set(runs.studies)
+
+
+def _cells(
+    runs: Runs, frame: pd.DataFrame, rows: pd.DataFrame, rng: np.random.Generator, baseline: Baseline
+) -> list[Cell]:
+    """Average the runs of each cell over seeds, and mark and name the variants that tables show.
+
+    Args:
+        runs: what was read.
+        frame: all runs, missing ones included.
+        rows: those that tables show.
+        rng: draws the bootstrap samples.
+        baseline: what the user chose.
+
+    Raises:
+        InputError: see :func:`compose`.
+    """
+    averaged = average_cells(rows)
+    if _has_only_trials(runs):
+        if baseline != OWN_BASELINES:
+            raise InputError(
+                "--baseline: trials of a search are not compared; give the study of its retrained best"
+            )
+        score = _by_validation(averaged, frame)
+    else:
+        baseline.check(averaged)
+        score = _chosen_first(tightest_nll, baseline)
+    shown = mark_shown(averaged, score=score)
+    return with_bootstrap(name_trials(shown, frame, runs.searches), rng)
 
 
 def _by_validation(cells: Sequence[Cell], frame: pd.DataFrame) -> Score:
@@ -260,59 +243,41 @@ def _by_validation(cells: Sequence[Cell], frame: pd.DataFrame) -> Score:
     return score
 
 
-def _families(cells: Sequence[Cell], dataset: str) -> Iterator[list[Cell]]:
-    """The cells of a dataset that tables for reading show, setting by setting."""
-    for setting in SETTINGS:
-        yield [c for c in cells if c.shown and (c.dataset, c.setting) == (dataset, setting)]
-
-
 def _chosen_first(score: Score, baseline: Baseline) -> Score:
     """Show the variant that others are compared with, wherever it stands."""
     return lambda cell: -math.inf if baseline.is_variant(cell) else score(cell)
 
 
+def _dataset_order(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """The datasets of the runs in the order of the report, and those of them with published numbers."""
+    present = set(frame["dataset"].dropna())
+    published = [dataset for dataset in compared_datasets() if dataset in present]
+    # A number below the known truth is what a reader should see first.
+    known = set(frame["dataset"][frame["true_nll"].notna()])
+    others = sorted(present - set(published), key=lambda name: (name not in known, name))
+    return [*published, *others], published
+
+
+def _declaration(declared: DeclaredSeeds | None, compared: Sequence[Comparison]) -> list[str]:
+    """Say what was declared about the seeds of the comparisons; nothing if there are none."""
+    if declared is None or not compared:
+        return []
+    return [declaration_note(declared, (len(c.paired.seeds) for c in compared))]
+
+
+def _example_sentences(
+    frame: pd.DataFrame, cells: Sequence[Cell], datasets: Sequence[str], compared: Sequence[Comparison]
+) -> list[str]:
+    """Show for each dataset what the choice of convention changes."""
+    return [
+        sentence
+        for dataset in datasets
+        for sentence in examples(cells, dataset, compared, lambda names: lowest_perplexities(frame, names))
+    ]
+
+
 def _sentence(note: str) -> str:
     return f"{note[0].upper()}{note[1:]}."
-
-
-def _stages(frame: pd.DataFrame, dataset: str) -> Iterable[str]:
-    systems = frame.loc[frame["dataset"] == dataset, ["system"]]
-    if count := len(systems) - len(runs_in_rows(systems)):
-        yield f"not shown: {numbered(count, 'autoencoder')}, from which encoders of other runs start"
-
-
-def _with_caveats(
-    table: Table, datasets: Sequence[str], frame: pd.DataFrame, cells: Sequence[Cell]
-) -> Table:
-    """Print with a table of some datasets what changes how its numbers must be read."""
-    found = {
-        dataset: [*hidden_variant_notes(cells, dataset), *caveats(frame, cells, dataset)]
-        for dataset in datasets
-    }
-    several = sum(map(bool, found.values())) > 1
-    said = [
-        f"{dataset_title(dataset)}: {note}" if several else note
-        for dataset, notes in found.items()
-        for note in notes
-    ]
-    return dataclasses.replace(
-        table,
-        notes=(*table.notes, *(note for note in said if note not in table.notes)),
-        marks=(*table.marks, *said),
-        once=(*table.once, *said),
-    )
-
-
-def _with_marks(table: Table, marks: Sequence[str]) -> Table:
-    return dataclasses.replace(table, notes=(*table.notes, *marks), marks=(*table.marks, *marks))
-
-
-def _huge(cells: Sequence[Cell], dataset: str) -> list[str]:
-    return huge_notes(cell for cell in cells if cell.dataset == dataset)
-
-
-def _with_lines(tables: Iterable[Table]) -> tuple[Table, ...]:
-    return tuple(table for table in tables if table.lines)
 
 
 def _missing(cells: Sequence[Cell], published: Sequence[str]) -> Iterable[str]:
