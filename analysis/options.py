@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 import tyro
@@ -13,10 +14,12 @@ from lvae_core.messages import Verbosity
 
 T = TypeVar("T")
 
+arg = tyro.conf.arg
+
 Published = Annotated[
     tuple[str, ...],
     tyro.conf.UseAppendAction,
-    tyro.conf.arg(
+    arg(
         metavar="FILE",
         help="CSV file of published numbers to show as well (docs/published.md); can be given again.",
         help_behavior_hint="(default: none)",
@@ -25,7 +28,7 @@ Published = Annotated[
 
 ComparedWith = Annotated[
     tuple[str, ...],
-    tyro.conf.arg(
+    arg(
         name="baseline",
         metavar="SYSTEM|FIELD=VALUE ...",
         help="Compare every system with these, and variants with the one that has these values.",
@@ -36,10 +39,20 @@ ComparedWith = Annotated[
 Messages = Annotated[Verbosity, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff]
 
 
-def parsed_options(parse: Callable[[], T], words: Sequence[str], lists: Sequence[str]) -> T:
-    """Parse a command line as :func:`lvae_core.arguments.parsed`, with a remedy for more files."""
+def parse_options(kind: type[T], prog: str, lists: Sequence[str]) -> T:
+    """Read the command line of this process as a dataclass of options.
+
+    Args:
+        kind: the dataclass; its docstring begins the help.
+        prog: the command's name.
+        lists: the options that take several values after one.
+
+    Raises:
+        InputError: as :func:`lvae_core.arguments.parsed`, with a remedy for more files.
+    """
+    words = sys.argv[1:]
     try:
-        return parsed(parse, words, lists)
+        return parsed(lambda: tyro.cli(kind, args=words, prog=prog), words, lists)
     except InputError as error:
         what, _, _ = str(error).partition(";")
         if "--published" in words and what.startswith("superfluous argument"):

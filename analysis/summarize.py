@@ -23,6 +23,7 @@ if __name__ == "__main__":
         print("loading libraries …", end="\r", file=sys.stderr, flush=True)
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import tyro
@@ -30,13 +31,12 @@ import tyro
 from analysis.formats.latex import Style
 from analysis.formats.summary import Wanted
 from analysis.jobs import ComparisonJob, SummaryJob, chosen_sources, watch_job
-from analysis.options import ComparedWith, Messages, Published, parsed_options
+from analysis.options import ComparedWith, Messages, Published, arg, parse_options
 from analysis.published.catalogue import use
 from analysis.reading.cache import user_cache
 from analysis.reading.evaluations import parse_evaluation
 from analysis.reading.sources import DEFAULT_STORAGE, summary_name
 from analysis.stats.pairs import Baseline
-from lvae_core.arguments import bound
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, command_line
@@ -48,109 +48,107 @@ _PAUSE = 30.0
 """Seconds between two readings of ``--watch``."""
 
 
-def summarize(
-    studies: Annotated[
-        tuple[str, ...],
-        tyro.conf.Positional,
-        tyro.conf.arg(
-            metavar="[STUDY_DIR ...]",
-            help="Folders or URLs of studies or single runs, which are merged.",
-            help_behavior_hint=f"(default: every study under {DEFAULT_STORAGE}/)",
-        ),
-    ] = (),
-    *,
-    out: Annotated[
-        str | None,
-        tyro.conf.arg(
-            metavar="DIR",
-            help="Folder for the files.",
-            help_behavior_hint=f"(default: {SUMMARIES}/ and the names of the studies)",
-        ),
-    ] = None,
-    compare: Annotated[
-        tuple[str, ...],
-        tyro.conf.arg(
-            metavar="STUDY_A STUDY_B",
-            help="Compare two studies instead: B minus A by cell and seed.",
-            help_behavior_hint="(default: no)",
-        ),
-    ] = (),
-    watch: Annotated[
-        bool, tyro.conf.arg(help="Rewrite everything whenever a run has changed, until Ctrl-C.")
-    ] = False,
-    every: Annotated[
-        float | None,
-        tyro.conf.arg(
-            metavar="SECONDS",
-            help="Pause between two readings of --watch.",
-            help_behavior_hint=f"(default: {_PAUSE})",
-        ),
-    ] = None,
-    figures: Annotated[bool, tyro.conf.arg(help="Draw figures.")] = True,
-    samples: Annotated[
-        bool,
-        tyro.conf.arg(
-            help="Generate sentences from the best run of each system; needs torch and a checkpoint."
-        ),
-    ] = True,
-    data_dir: Annotated[
-        str | None,
-        tyro.conf.arg(
-            metavar="DIR",
-            help="Folder of the datasets, for --samples.",
-            help_behavior_hint="(default: $LVAE_DATA_DIR, else data)",
-        ),
-    ] = None,
-    evaluation: Annotated[
-        tuple[str, ...],
-        tyro.conf.arg(
-            metavar="FIELD=VALUE ...",
-            help="Show this evaluation of runs that have several, such as iw_samples=5000.",
-            help_behavior_hint="(default: in each cell the one that most runs have)",
-        ),
-    ] = (),
-    latex: Annotated[
-        Style,
-        tyro.conf.arg(help="How the .tex files set numbers: as text, or in S columns of siunitx."),
-    ] = "plain",
-    baseline: ComparedWith = (),
-    published: Published = (),
-    cache: Annotated[
-        bool, tyro.conf.arg(help="Read only runs that have changed since the last summary.")
-    ] = True,
-    messages: Messages = Verbosity(),  # noqa: B008 (it is frozen)
-) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Options:
     """Tables, figures and a report from finished runs, with published numbers for comparison.
 
     Several studies are merged. A run in more than one of them counts once; it is an error if its numbers
     differ.
     """
-    messages.apply()
-    if compare and studies:
-        both = [*studies, *compare]
-        remedy = f"give --compare {' '.join(both)}" if len(both) == 2 else f"leave out {studies[0]}"
-        raise InputError(f"--compare takes two studies, both after it, and no others; {remedy}")
-    if len(compare) not in (0, 2):
-        raise InputError(
-            f"--compare {' '.join(compare)}: give two studies, as in --compare runs/before runs/after"
-        )
-    compared_with = Baseline.parse(baseline)
-    if compare and baseline:
-        raise InputError("--baseline: the baseline of --compare is its first study; leave --baseline out")
-    use(published)
-    if every is not None and not 1 <= every < 1e6:
-        raise InputError(f"--every {every:g}: must be at least 1 second")
-    if every is not None and not watch:
-        raise InputError(f"--every {every:g}: only --watch reads it; add --watch, or leave it out")
-    place = out or f"{SUMMARIES}/{_name(studies, compare)}"
-    kept = user_cache() if cache else None
-    wanted = Wanted(place, _command(), figures, samples, data_dir, kept, latex)
-    shown = parse_evaluation(evaluation)
-    job: SummaryJob | ComparisonJob = SummaryJob(studies, wanted, shown, compared_with, published)
-    if compare:
-        job = ComparisonJob(compare, wanted, shown)
-    if watch:
-        watch_job(job, every or _PAUSE)
+
+    studies: Annotated[
+        tuple[str, ...],
+        tyro.conf.Positional,
+        arg(
+            metavar="[STUDY_DIR ...]",
+            help_behavior_hint=f"(default: every study under {DEFAULT_STORAGE}/)",
+        ),
+    ] = ()
+    """Folders or URLs of studies or single runs, which are merged."""
+    out: Annotated[
+        str | None,
+        arg(
+            metavar="DIR",
+            help_behavior_hint=f"(default: {SUMMARIES}/ and the names of the studies)",
+        ),
+    ] = None
+    """Folder for the files."""
+    compare: Annotated[
+        tuple[str, ...], arg(metavar="STUDY_A STUDY_B", help_behavior_hint="(default: no)")
+    ] = ()
+    """Compare two studies instead: B minus A by cell and seed."""
+    watch: bool = False
+    """Rewrite everything whenever a run has changed, until Ctrl-C."""
+    every: Annotated[float | None, arg(metavar="SECONDS", help_behavior_hint=f"(default: {_PAUSE})")] = None
+    """Pause between two readings of --watch."""
+    figures: bool = True
+    """Draw figures."""
+    samples: bool = True
+    """Generate sentences from the best run of each system; needs torch and a checkpoint."""
+    data_dir: Annotated[
+        str | None, arg(metavar="DIR", help_behavior_hint="(default: $LVAE_DATA_DIR, else data)")
+    ] = None
+    """Folder of the datasets, for --samples."""
+    evaluation: Annotated[
+        tuple[str, ...],
+        arg(
+            metavar="FIELD=VALUE ...",
+            help_behavior_hint="(default: in each cell the one that most runs have)",
+        ),
+    ] = ()
+    """Show this evaluation of runs that have several, such as iw_samples=5000."""
+    latex: Style = "plain"
+    """How the .tex files set numbers: as text, or in S columns of siunitx."""
+    baseline: ComparedWith = ()
+    published: Published = ()
+    cache: bool = True
+    """Read only runs that have changed since the last summary."""
+    messages: Messages = field(default_factory=Verbosity)
+
+    def check(self) -> None:
+        """Raise InputError if an option cannot be used, or not with another one."""
+        if self.compare and self.studies:
+            both = [*self.studies, *self.compare]
+            remedy = (
+                f"give --compare {' '.join(both)}" if len(both) == 2 else f"leave out {self.studies[0]}"
+            )
+            raise InputError(f"--compare takes two studies, both after it, and no others; {remedy}")
+        if len(self.compare) not in (0, 2):
+            raise InputError(
+                f"--compare {' '.join(self.compare)}: give two studies, as in "
+                "--compare runs/before runs/after"
+            )
+        if self.compare and self.baseline:
+            raise InputError(
+                "--baseline: the baseline of --compare is its first study; leave --baseline out"
+            )
+        if self.every is not None and not 1 <= self.every < 1e6:
+            raise InputError(f"--every {self.every:g}: must be at least 1 second")
+        if self.every is not None and not self.watch:
+            raise InputError(f"--every {self.every:g}: only --watch reads it; add --watch, or leave it out")
+
+
+def run(options: Options) -> int:
+    """Make the summary, or the comparison of two studies; returns the exit status.
+
+    Raises:
+        InputError: an option, a study or a file of published numbers cannot be used.
+    """
+    options.check()
+    use(options.published)
+    place = options.out or f"{SUMMARIES}/{_name(options.studies, options.compare)}"
+    kept = user_cache() if options.cache else None
+    wanted = Wanted(
+        place, _command(), options.figures, options.samples, options.data_dir, kept, options.latex
+    )
+    shown, compared_with = parse_evaluation(options.evaluation), Baseline.parse(options.baseline)
+    job: SummaryJob | ComparisonJob = SummaryJob(
+        options.studies, wanted, shown, compared_with, options.published
+    )
+    if options.compare:
+        job = ComparisonJob(options.compare, wanted, shown)
+    if options.watch:
+        watch_job(job, options.every or _PAUSE)
         return 0
     return job.make(job.read())
 
@@ -164,12 +162,9 @@ def main() -> None:
 def _run() -> int:
     if sys.stderr.isatty():
         print(" " * len("loading libraries …"), end="\r", file=sys.stderr, flush=True)
-    call = parsed_options(
-        lambda: tyro.cli(bound(summarize), prog="summarize.py"),
-        sys.argv[1:],
-        ("--compare", "--evaluation", "--baseline"),
-    )
-    return call()
+    options = parse_options(Options, "summarize.py", ("--compare", "--evaluation", "--baseline"))
+    options.messages.apply()
+    return run(options)
 
 
 def _command() -> str:

@@ -26,11 +26,12 @@ import contextlib
 import importlib.util
 import io
 import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from analysis.options import ComparedWith, Messages, Published, parsed_options
+from analysis.options import ComparedWith, Messages, Published, arg, parse_options
 from analysis.published.catalogue import use
 from analysis.published.unmatched import unmatched_notes
 from analysis.reading.cache import user_cache
@@ -38,7 +39,6 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
 from analysis.stats.pairs import Baseline
-from lvae_core.arguments import bound
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, command_here, notice
@@ -46,55 +46,53 @@ from lvae_core.messages import Verbosity, command_here, notice
 if TYPE_CHECKING:
     from analysis.formats.wandb import Place
 
-_arg = tyro.conf.arg
-
 _LONGEST_TITLE = 128
 
 
-def wandb_report(
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Write a W&B report on studies, or replace the one that is there."""
+
     studies: Annotated[
         tuple[str, ...],
         tyro.conf.Positional,
-        _arg(
-            metavar="STUDY [STUDY ...]",
-            help="Folders or URLs of studies, which are merged.",
-            help_behavior_hint="(required)",
-        ),
-    ],
-    *,
-    project: Annotated[str, _arg(metavar="NAME", help="The W&B project of the runs.")] = "lvae",
-    entity: Annotated[
-        str | None,
-        _arg(metavar="NAME", help="The project's owner.", help_behavior_hint="(default: the API key's)"),
-    ] = None,
+        arg(metavar="STUDY [STUDY ...]", help_behavior_hint="(required)"),
+    ]
+    """Folders or URLs of studies, which are merged."""
+    project: Annotated[str, arg(metavar="NAME")] = "lvae"
+    """The W&B project of the runs."""
+    entity: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the API key's)")] = None
+    """The project's owner."""
     title: Annotated[
-        str | None,
-        _arg(
-            metavar="TITLE",
-            help="Title of the report; the project's report of this title is replaced.",
-            help_behavior_hint="(default: the studies' names)",
-        ),
-    ] = None,
-    baseline: ComparedWith = (),
-    published: Published = (),
-    messages: Messages = Verbosity(),  # noqa: B008 (it is frozen)
-) -> None:
-    """Write a W&B report on studies, or replace the one that is there."""
-    messages.apply()
-    compared_with = Baseline.parse(baseline)
-    use(published)
-    if not studies:
+        str | None, arg(metavar="TITLE", help_behavior_hint="(default: the studies' names)")
+    ] = None
+    """Title of the report; the project's report of this title is replaced."""
+    baseline: ComparedWith = ()
+    published: Published = ()
+    messages: Messages = field(default_factory=Verbosity)
+
+
+def run(options: Options) -> None:
+    """Write the report and print its URL.
+
+    Raises:
+        InputError: an option, a study, a file of published numbers or W&B cannot be used.
+    """
+    compared_with = Baseline.parse(options.baseline)
+    use(options.published)
+    if not options.studies:
         raise InputError("wandb_report.py: give a study, such as runs/paper")
     if importlib.util.find_spec("wandb_workspaces") is None:
         raise InputError(
             "wandb_report.py: wandb is not installed; pip install -c constraints.txt -e '.[wandb]'"
         )
-    runs = collect([open_source(path) for path in studies], cache=user_cache())
-    for note in unmatched_notes(published, runs.datasets):
+    runs = collect([open_source(path) for path in options.studies], cache=user_cache())
+    for note in unmatched_notes(options.published, runs.datasets):
         notice(note)
     report = compose(runs, compared_with)
     names = ", ".join(study.rpartition("/")[2] for study in report.studies)
-    print(save(report, project, entity, (title or f"lvae: {names}")[:_LONGEST_TITLE]))
+    title = (options.title or f"lvae: {names}")[:_LONGEST_TITLE]
+    print(save(report, options.project, options.entity, title))
 
 
 def save(report: Report, project: str, entity: str | None, title: str) -> str:
@@ -149,10 +147,9 @@ def main() -> None:
 
 
 def _run() -> None:
-    call = parsed_options(
-        lambda: tyro.cli(bound(wandb_report), prog="wandb_report.py"), sys.argv[1:], ["--baseline"]
-    )
-    call()
+    options = parse_options(Options, "wandb_report.py", ["--baseline"])
+    options.messages.apply()
+    run(options)
 
 
 if __name__ == "__main__":

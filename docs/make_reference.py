@@ -33,8 +33,8 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
     "sweeps/doctor.py": (doctor, doctor.Options),
     "sweeps/runs.py": (runs, runs.Options),
     "sweeps/wandb_push.py": (wandb_push, wandb_push.Options),
-    "analysis/summarize.py": (summarize, summarize.summarize),
-    "analysis/wandb_report.py": (wandb_report, wandb_report.wandb_report),
+    "analysis/summarize.py": (summarize, summarize.Options),
+    "analysis/wandb_report.py": (wandb_report, wandb_report.Options),
 }
 """Command -> its module, and what tyro makes its parser of."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tyro
 
-from lvae_core.arguments import REPEATABLE, bound
+from lvae_core.arguments import REPEATABLE
 
 from .chaos.fuzz.command_lines import MAINS
 from .chaos.fuzz.options import NEVER_DRAWN, OPTIONS, SETTING
@@ -40,7 +40,7 @@ def actions(command: str) -> dict[str, argparse.Action]:
     source = make_reference().COMMANDS[command][1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        parser = tyro.extras.get_parser(source if isinstance(source, type) else bound(source))
+        parser = tyro.extras.get_parser(source)
     return {option: action for action in parser._actions for option in action.option_strings}
 
 
