@@ -27,10 +27,10 @@ from lvae_core.run_folder.names import CellName
 from lvae_core.settings import with_evaluation
 from lvae_core.training import trained
 from lvae_core.training.carry_out import (
-    acquire,
     carry_out,
     check_new,
     check_parent_of_new,
+    claim_patiently,
     train_patiently,
 )
 from lvae_core.training.evaluate_again import evaluate_again
@@ -195,7 +195,7 @@ def evaluate(
         corpus = _corpus(config, data_dir)
         _carry_out(
             folder,
-            lambda: evaluate_again(config, corpus, folder, runtime, acquire(folder, runtime)),
+            lambda: evaluate_again(config, corpus, folder, runtime, claim_patiently(folder, runtime)),
             progress,
             failure_file(wanted),
         )

@@ -8,6 +8,7 @@ that read it. From that follow the fingerprint (``identity.py``), what ``--set``
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 import re
@@ -79,6 +80,22 @@ def from_dict(values: Mapping[str, Any]) -> RunConfig:
         # One field for both, in the version before evaluations had an identity.
         values = {**values, "valid_precision": values["eval_precision"]}
     return RunConfig(**values)
+
+
+def draft(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
+    """Change some fields of a config, and check nothing but the types of its values.
+
+    Of several changes that belong together, some alone may contradict each other: the last step to the
+    whole is ``dataclasses.replace``, which checks everything.
+
+    Raises:
+        InputError: a value has another type than its field, or is none of its choices.
+    """
+    changed = copy.copy(config)  # without __post_init__
+    for name, value in changes.items():
+        object.__setattr__(changed, name, value)
+    _check_types(changed)
+    return changed
 
 
 @functools.lru_cache  # asked several times for each of thousands of configs

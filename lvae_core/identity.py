@@ -14,9 +14,9 @@ import json
 from typing import Any, Literal
 
 from lvae_core.config import RunConfig, dataset_label
-from lvae_core.fields.choices import FEWEST_EXACT
 from lvae_core.fields.parts import PARTS
 from lvae_core.parents import parent_of
+from lvae_core.rough_scoring import may_validate_roughly
 
 NUMERICS_VERSION = 6
 """Incremented by every change to the core that changes the numbers of a run's training."""
@@ -72,15 +72,6 @@ def fields_read(config: RunConfig, stage: Literal["training", "evaluation"]) -> 
     if stage == "training" and "valid_samples" in read and may_validate_roughly(config.valid_samples):
         read.add("iw_exact_samples")
     return frozenset(read)
-
-
-def may_validate_roughly(valid_samples: Any) -> Any:
-    """True if validation draws so much that it may score some draws roughly, and reads iw_exact_samples.
-
-    Args:
-        valid_samples: that of a config, or a column of those of many.
-    """
-    return valid_samples > FEWEST_EXACT
 
 
 def training_fields(config: RunConfig) -> list[str]:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lvae_core.config import FIELD_TYPES, TYPE_WORDS, RunConfig
+from lvae_core.config import FIELD_TYPES, TYPE_WORDS, RunConfig, draft
 from lvae_core.errors import InputError, check_name, plain_value
 from lvae_core.fields.choices import Setting
 from lvae_core.fields.parts import PARTS
@@ -96,7 +96,7 @@ def apply_where_read(config: RunConfig, changes: Mapping[str, Any]) -> tuple[Run
     kept = {name: value for name, value in changes.items() if _GROUPS[name] == "run"}
     before: dict[str, Any] | None = None
     while kept != before:  # a change that is read may choose the part that reads another
-        before, chosen = kept, dataclasses.replace(config, **kept)
+        before, chosen = kept, draft(config, kept)
         read = fields_read(chosen, "training") | fields_read(chosen, "evaluation")
         kept = {name: value for name, value in changes.items() if name in read}
     return dataclasses.replace(config, **kept), [name for name in changes if name not in read]

@@ -194,7 +194,7 @@ def recipe(
 ) -> RunConfig:
     """The complete config of one run of a system.
 
-    A folder given as dataset gets PTB's sizes. ``num_samples`` (L) is ignored by ``lstm-lm``. No data are
+    A folder given as dataset gets PTB's sizes. A language model ignores ``num_samples`` (L). No data are
     read: :func:`lvae_core.data.new_run.recipe` also chooses the ``min_count`` that a folder's text needs.
 
     Raises:

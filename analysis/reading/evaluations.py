@@ -30,7 +30,8 @@ from analysis.reading.frame import (
 )
 from analysis.reading.plain import values_of
 from lvae_core.errors import InputError
-from lvae_core.identity import canonical_json, may_validate_roughly
+from lvae_core.identity import canonical_json
+from lvae_core.rough_scoring import may_validate_roughly
 
 _ABOUT = ("evaluation", "evaluation_version", "evaluated_with")
 

@@ -17,7 +17,7 @@ from analysis.reading.plain import rows_by, values_of
 from analysis.stats.field_texts import field_texts
 from lvae_core.config import RunConfig
 from lvae_core.fields.choices import Setting
-from lvae_core.identity import may_validate_roughly
+from lvae_core.rough_scoring import may_validate_roughly
 from lvae_core.systems import SYSTEMS, recipe
 
 _STAGES = {f.name: f.metadata["stage"] for f in fields(RunConfig)}

@@ -24,7 +24,7 @@ from lvae_core.model.counts import DECODERS, ENCODERS
 from speed.cases import ENCODER_UPDATES, PLAIN, Case
 
 LISTED = 256
-"""K, words that two-phase evaluation scores for every draw; equal to lvae_core's shortlist.SIZE."""
+"""K, words that two-phase evaluation scores for every draw; lvae_core's rough_scoring.SHORTLIST."""
 
 
 def flops_per_token(case: Case, variant: str) -> float:

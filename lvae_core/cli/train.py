@@ -38,10 +38,10 @@ from lvae_core.run_folder.names import RunName
 from lvae_core.settings import apply_settings, parse_settings, with_evaluation
 from lvae_core.systems import SYSTEMS, recipe
 from lvae_core.training.carry_out import (
-    acquire,
     carry_out,
     check_new,
     check_parent_of_new,
+    claim_patiently,
     train_patiently,
 )
 from lvae_core.training.evaluate_again import evaluate_again, evaluate_part
@@ -84,9 +84,16 @@ def run(options: argparse.Namespace) -> int:
             words = ["evaluate", options.out, "--set", *others]
             notice_next("-m", "lvae_core", *words, data_dir=options.data_dir)
             return 0
-        following = ["run", options.config, "--out"] if options.parent else ["generate"]
-        notice_next("-m", "lvae_core", *following, options.out, data_dir=options.data_dir)
+        following = ["generate", options.out]
+        if options.parent:
+            following = ["run", options.config, *_given(options.set), "--out", options.out]
+        notice_next("-m", "lvae_core", *following, data_dir=options.data_dir)
     return status
+
+
+def _given(settings: Sequence[str]) -> list[str]:
+    """The words of ``--set`` as they were given."""
+    return ["--set", *settings] if settings else []
 
 
 def _with_settings(config: RunConfig, settings: Sequence[str]) -> RunConfig:
@@ -150,13 +157,13 @@ def evaluate(options: argparse.Namespace) -> int:
             lambda: (
                 evaluate_part(config, corpus, folder, runtime, part)
                 if part != WHOLE
-                else evaluate_again(config, corpus, folder, runtime, acquire(folder, runtime))
+                else evaluate_again(config, corpus, folder, runtime, claim_patiently(folder, runtime))
             ),
             failure_file(wanted),
         )
         if part != WHOLE and status == 0:
             print(f"part {part} is scored")
-            words = ["evaluate", options.run, *(word for s in options.set for word in ("--set", s))]
+            words = ["evaluate", options.run, *_given(options.set)]
             when = f", once all {part.count} parts are"
             notice_next("-m", "lvae_core", *words, data_dir=options.data_dir, when=when)
             return 0

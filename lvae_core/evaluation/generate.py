@@ -29,7 +29,7 @@ _log = logging.getLogger("lvae.evaluation")
 
 @dataclass(frozen=True)
 class Trained:
-    """A run's best parameters, ready to generate; without dropout and without gradients."""
+    """The parameters of a run's tested epoch, ready to generate; without dropout and without gradients."""
 
     config: RunConfig
     model: TextModel

@@ -40,10 +40,10 @@ from lvae_core.evaluation.weights import (
     in_full,
     log_mean_exp,
 )
-from lvae_core.model.layers import shortlist
 from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.model.noise import SentenceNoise
 from lvae_core.model.text_model import TextModel
+from lvae_core.rough_scoring import scored_in_full
 from lvae_core.run_folder.estimates import UNRELIABLE_SHAPE
 
 COLUMNS = ("nll_elbo", "elbo_var", "nll_iw", "iw_var", "nll_iw_joint", "iw_joint_var", "kl")
@@ -144,7 +144,7 @@ def _latent_statistics(
     # A group's counts once by the paper's convention, and for each of its samples in the joint bound.
     ratios = [ratio.mean(1)] if G == 1 else [ratio.mean(1), ratio.sum(1)]  # each (S, B)
     one = ratio[:, 0] if extended and G > 1 else None
-    if 0 < config.iw_exact_samples < S and draws.model.output.out_features > 2 * shortlist.SIZE:
+    if scored_in_full(S, config.iw_exact_samples, draws.model.output.out_features) < S:
         mean, readings = _two_phase(draws, ratios, one, config, keys, rough)
     else:
         log_p = draws.scores()  # (S, B)
@@ -161,7 +161,7 @@ def _latent_statistics(
 
 
 def _amortised_statistics(draws: Draws, config: RunConfig) -> Tensor:
-    """The AMORTISED_COLUMNS, from as many of the draws as are scored in full: (B, 2)."""
+    """The AMORTISED_COLUMNS, from as many of the draws as are scored in full over many words: (B, 2)."""
     assert draws.model.encoder is not None
     S, exact = len(draws.noise), config.iw_exact_samples
     few = replace(

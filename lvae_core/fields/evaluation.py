@@ -79,7 +79,8 @@ class EvaluationFields:
     )
     iw_exact_samples: int = option(
         24,
-        "score so many of the S draws in full and all roughly (docs/estimates.md); 0: all in full",
+        "score so many of the S draws in full and all roughly, if the vocabulary has over 512 words "
+        "(docs/estimates.md); 0: all in full",
         "evaluation",
         "latent variable",
         stage="evaluation",

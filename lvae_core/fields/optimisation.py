@@ -96,7 +96,7 @@ class OptimisationFields:
     )
     decay_while_annealing: bool = option(
         False,
-        "an epoch with beta < 1, too, may lower the rate and count against patience",
+        "an epoch with beta below kl_weight, too, may lower the rate and count against patience",
         "optimiser",
         "plateau while annealing",
     )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
+from lvae_core.rough_scoring import scored_in_full
 
 _TRAINING = 3
 """Forward passes that a training step costs: one, and a gradient for both factors of each product."""
@@ -139,7 +140,7 @@ def evaluation_operations(config: RunConfig, classes: int) -> int:
     encoder, decoder, logits = _part_operations(config, classes)
     latent = config.encoder != "none"
     S = config.iw_samples if latent else 1
-    full = config.iw_exact_samples if latent and 0 < config.iw_exact_samples < S else S
+    full = scored_in_full(S, config.iw_exact_samples, classes)
     evaluate = encoder + S * config.group * decoder + full * logits
     if latent and config.inference == "semi_amortised":
         # Inference once for the likelihoods and once for the mutual information; the amortised ELBO.

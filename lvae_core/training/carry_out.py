@@ -41,15 +41,18 @@ def check_new(config: RunConfig, folder: RunFolder) -> None:
 
 
 def check_parent_of_new(config: RunConfig, corpus: Corpus, folder: RunFolder) -> None:
-    """Raise an error of :func:`read_parent` unless a run can start from its parent, or needs it no more.
+    """Check that a new run can start from its parent; one with a checkpoint or a result needs it no more.
 
     Otherwise the run would be refused only after its folder is made.
+
+    Raises:
+        InputError: as :func:`read_parent`.
     """
     if not (folder.has_checkpoint() or folder.has("result.json")):
         read_parent(config, corpus, folder)
 
 
-def acquire(folder: RunFolder, runtime: Runtime) -> Claim:
+def claim_patiently(folder: RunFolder, runtime: Runtime) -> Claim:
     """Claim a run for this process; if it is held, wait to see whether its holder is alive.
 
     Raises:
@@ -61,12 +64,12 @@ def acquire(folder: RunFolder, runtime: Runtime) -> Claim:
 def train_patiently(
     config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtime
 ) -> Generator[Progress, None, None]:
-    """Execute a run as :func:`execute` does, with a claim of :func:`acquire`.
+    """Execute a run as :func:`execute` does, with a claim of :func:`claim_patiently`.
 
     A finished run needs no claim if its folder cannot be written, as that of another user.
     """
     try:
-        claim = acquire(folder, runtime)
+        claim = claim_patiently(folder, runtime)
     except OSError as error:
         result = folder.read_json("result.json") if error.errno in NOT_WRITABLE else None
         if result is None or not _is_result_of(config, corpus, folder, result):

@@ -295,7 +295,7 @@ class _Run:
     def save(self) -> None:
         """Bring the state up to date and save it."""
         self.attempt.clock(self.state, self._phase)
-        if self._phase == "train":  # in evaluation the model holds the best parameters instead
+        if self._phase == "train":  # in evaluation the model holds the tested ones instead
             self.state.parameters = copy_parameters(self.model)
             self.state.optimiser = self.learner.optimiser.state()
         self.state.sums = self.state.sums.cpu()

@@ -222,6 +222,17 @@ def test_settings_that_a_system_does_not_read_leave_its_config_alone():
     assert (changed.adam_beta1, ignored) == (0.5, [])
 
 
+def test_changes_that_are_valid_together_are_applied_in_any_order():
+    together = {
+        "lr_smallest": 0.0001,  # 0.03, its default, is above the learning rate
+        "lr_schedule": "after_plateau",
+        "learning_rate": 0.001,
+        "optimiser": "adam",
+    }
+    changed, ignored = apply_where_read(RunConfig(), together)
+    assert (changed, ignored) == (RunConfig(**together), [])
+
+
 def test_fields_that_are_not_marked_as_added_are_those_of_version_6():
     added = {f.name for f in dataclasses.fields(RunConfig) if f.metadata["added"]}
     study = FIXTURES / "study_of_version_6"

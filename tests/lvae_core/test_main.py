@@ -68,12 +68,14 @@ def test_the_run_that_an_encoder_starts_from_is_trained_in_a_folder_next_to_it(
     (line,) = capsys.readouterr().err.splitlines()
     assert f"train it first with `python -m lvae_core run CONFIG --parent --out {out}`" in line
     assert not Path(out).exists()
-    assert main(["run", str(config), "--parent", "--out", out]) == 0
-    assert capsys.readouterr().err.splitlines()[-1] == f"next: python -m lvae_core run {config} --out {out}"
-    assert main(["run", str(config), "--out", out]) == 0
+    changes = ["--set", "seed=1", "max_epochs=1"]
+    assert main(["run", str(config), *changes, "--parent", "--out", out]) == 0
+    words = ["run", str(config), *changes, "--out", out]
+    assert capsys.readouterr().err.splitlines()[-1] == f"next: python -m lvae_core {' '.join(words)}"
+    assert main(words) == 0
     parent = json.loads((Path(out) / "provenance.json").read_text())["parent"]["run"]
     assert sorted(path.name for path in (tmp_path / "study").iterdir()) == ["child", parent]
-    assert parent.startswith("toy__lstm-lm__standard__L0__seed0__")
+    assert parent.startswith("toy__lstm-lm__standard__L0__seed1__")
     assert main(["run", str(plain), "--parent", "--out", out]) == 2
     assert "--parent: cnn-vae trains no other run first" in capsys.readouterr().err
 

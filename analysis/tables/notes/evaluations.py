@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.stats.field_texts import field_text
 from analysis.tables.elements.table import row_label
 from analysis.tables.notes.capped import capped
+from lvae_core.rough_scoring import scored_in_full
 
 COLUMNS = (
     "system",
@@ -22,6 +23,7 @@ COLUMNS = (
     "eval_precision",
     "tested_epoch",
     "evaluated_with",
+    "vocabulary",
 )
 """The columns that say which evaluation the estimates of a run come from."""
 
@@ -48,8 +50,10 @@ def shown(done: pd.DataFrame) -> Iterable[str]:
 def _evaluation_text(run: pd.Series) -> str:
     parts = []
     if not pd.isna(samples := run["iw_samples"]):
-        exact = run["iw_exact_samples"]
-        full = f" ({exact} scored in full)" if 0 < exact < samples else ""
+        full = ""
+        if not pd.isna(classes := run["vocabulary"]):
+            count = scored_in_full(samples, run["iw_exact_samples"], classes)
+            full = f" ({count} scored in full)" if count < samples else ""
         draws = f"{run['mi_samples']} draws for the mutual information"
         parts += [f"S = {samples} importance samples{full}", draws]
     parts += [] if run["eval_precision"] == "float32" else [f"in {run['eval_precision']}"]

@@ -20,11 +20,11 @@ from lvae_core import rng
 from lvae_core.config import RunConfig
 from lvae_core.evaluation.likelihood import COLUMNS, sentence_statistics
 from lvae_core.model.dropout import dropout
-from lvae_core.model.layers import shortlist
 from lvae_core.model.layers.precision import compute_in
 from lvae_core.model.noise import SentenceNoise
 from lvae_core.model.parts import POSTERIORS
 from lvae_core.model.text_model import TextModel
+from lvae_core.rough_scoring import SHORTLIST
 from lvae_core.training.arithmetic import set_arithmetic
 from lvae_core.training.runtime import Runtime
 
@@ -172,7 +172,7 @@ def statistics_by_hand(
 
 def two_phase(settings: Settings) -> str:
     """Rough scores and a few full ones give the estimates of all full ones, within their own error."""
-    V, S = 2 * shortlist.SIZE + 40, 60
+    V, S = 2 * SHORTLIST + 40, 60
     config = config_of("lstm-vae", tiny=settings.tiny, iw_samples=S, iw_exact_samples=24, eval_batch_size=4)
     model = TextModel(config, V).to(settings.device)
     split = split_of(sentences(8, V, 6))

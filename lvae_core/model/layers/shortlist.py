@@ -19,10 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lvae_core import rough_scoring
 from lvae_core.model.layers.softmax import Softmax
-
-SIZE = 256
-"""K, number of words that are scored for every state."""
 
 BLOCK = 2**23
 """Limit on the numbers held at once in tensors that grow with the number of positions."""
@@ -55,7 +53,7 @@ class Shortlist:
         words, rests, slopes = [], [], []
         for rows in _blocks(len(middle), V):
             logits = layer(middle[rows])  # (p, V)
-            listed = logits.topk(min(SIZE, V - 1), sorted=False).indices
+            listed = logits.topk(min(rough_scoring.SHORTLIST, V - 1), sorted=False).indices
             logits.scatter_(1, listed, -math.inf)
             words.append(listed)
             rests.append(logits.logsumexp(-1))

@@ -66,8 +66,8 @@ class Schedule(ABC):
 class Plateau(Schedule):
     """Lower the rate after each epoch without improvement; end after ``patience`` of them.
 
-    While β < 1 such an epoch is not held against the rate or the patience unless
-    ``config.decay_while_annealing``: the validation score has β = 1, which is not yet trained for.
+    While β is below ``config.kl_weight`` such an epoch is not held against the rate or the patience
+    unless ``config.decay_while_annealing``: training does not yet minimise what it will.
     """
 
     def after(

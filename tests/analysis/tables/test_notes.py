@@ -23,6 +23,11 @@ YAHOO = {"embedding_size": 512, "hidden_size": 1024}
 YAHOO_TEST = {"sentences": 10000, "tokens": 798673}
 
 
+def classes(count: int) -> dict[str, Any]:
+    """What a result says of a vocabulary of that size."""
+    return {"vocabulary": count, "splits": {"train": {"unknown": 0.0}, "test": {"unknown": 0.0}}}
+
+
 def all_notes(tmp_path: Path, dataset: str = "ptb", **evaluation: Any) -> list[str]:
     frame = collect([open_source(str(tmp_path / "study"))], evaluation=evaluation).frame
     return dataset_notes(frame, mark_shown(average_cells(frame)), dataset)
@@ -36,7 +41,7 @@ def notes(tmp_path: Path, dataset: str = "ptb") -> list[str]:
 def test_the_evaluation_shown_is_named(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm")
     assert all_notes(tmp_path) == []
-    write_run("lstm-vae")
+    write_run("lstm-vae", result=classes(10_000))
     assert all_notes(tmp_path) == [
         "estimates shown: S = 500 importance samples (24 scored in full), 8 draws for the mutual "
         "information (evaluation b6c6e7b5)"
@@ -52,11 +57,20 @@ def test_the_evaluation_shown_is_named(tmp_path: Path, write_run: WriteRun) -> N
     )
 
 
+@pytest.mark.parametrize(("words", "said"), [(512, ""), (513, " (24 scored in full)"), (None, "")])
+def test_all_draws_are_scored_in_full_over_few_words(
+    tmp_path: Path, write_run: WriteRun, words: int | None, said: str
+) -> None:
+    write_run("lstm-vae", result=None if words is None else classes(words))
+    (note,) = all_notes(tmp_path)
+    assert note.startswith(f"estimates shown: S = 500 importance samples{said}, 8 draws")
+
+
 def test_an_evaluation_of_the_last_epoch_is_named_of_language_models_too(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
     write_run("lstm-lm", tested_epoch="last")
-    write_run("lstm-vae", tested_epoch="last")
+    write_run("lstm-vae", tested_epoch="last", result=classes(10_000))
     (note,) = all_notes(tmp_path)
     assert re.sub(r"evaluation \w{8}", "id", note) == (
         "estimates shown: of the last epoch instead of the best (id) in LSTM-LM; S = 500 importance "

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from lvae_core import rng
+from lvae_core import rng, rough_scoring
 from lvae_core.evaluation import likelihood as evaluate
 from lvae_core.evaluation.likelihood import ALL_COLUMNS, sentence_statistics
 from lvae_core.evaluation.two_phase import (
@@ -23,7 +23,6 @@ from lvae_core.evaluation.two_phase import (
     log_mean_weight,
     systematic_sample,
 )
-from lvae_core.model.layers import shortlist
 
 from .. import tiny
 
@@ -214,7 +213,7 @@ SENTENCES = tiny.split([[3, 1, 5, 0], [2, 12, 6, 4, 1, 3, 0], [6, 0]])
 
 @pytest.fixture
 def _few_words(monkeypatch):
-    monkeypatch.setattr(shortlist, "SIZE", 4)
+    monkeypatch.setattr(rough_scoring, "SHORTLIST", 4)
 
 
 def statistics(system: str, exact: int, draws: int = DRAWS, seed: int = 0) -> dict[str, np.ndarray]:
@@ -337,5 +336,5 @@ def test_one_more_reading_and_the_diagnostics_are_near_those_of_full_scores():
 def test_two_phases_are_used_only_if_the_list_is_short_for_the_vocabulary(monkeypatch):
     two, full = statistics("lstm-vae", 6), statistics("lstm-vae", 0)
     assert (two["nll_iw"] != full["nll_iw"]).all()
-    monkeypatch.setattr(shortlist, "SIZE", 7)
+    monkeypatch.setattr(rough_scoring, "SHORTLIST", 7)
     np.testing.assert_array_equal(statistics("lstm-vae", 6)["nll_iw"], full["nll_iw"])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from lvae_core import rough_scoring
 from lvae_core.model.layers import shortlist
 from lvae_core.model.layers.shortlist import Shortlist
 from lvae_core.model.layers.softmax import Softmax
@@ -13,7 +14,7 @@ V, H, P, K = 53, 6, 7, 9
 
 @pytest.fixture(autouse=True)
 def _few_words(monkeypatch):
-    monkeypatch.setattr(shortlist, "SIZE", K)
+    monkeypatch.setattr(rough_scoring, "SHORTLIST", K)
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +82,7 @@ def test_scores_are_exact_if_all_likely_words_are_listed(layer, likely, least, m
 
 
 def test_scores_are_exact_if_all_words_but_one_are_listed(layer, monkeypatch):
-    monkeypatch.setattr(shortlist, "SIZE", 10 * V)
+    monkeypatch.setattr(rough_scoring, "SHORTLIST", 10 * V)
     hidden = normal(5, P, H, seed=4)
     # With one word left, its first-order term is exact at every distance.
     assert np.abs(score_errors(layer, hidden)).max() < 1e-12

@@ -2,8 +2,9 @@
 
 import pytest
 
+from lvae_core import rough_scoring
 from lvae_core.config import RunConfig
-from lvae_core.model.layers import precision, shortlist
+from lvae_core.model.layers import precision
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 
@@ -32,7 +33,7 @@ def two_epochs(system, fields) -> RunConfig:
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch, request):
     """Two words listed of six; a processor that multiplies bfloat16 or does not, as the case says."""
-    monkeypatch.setattr(shortlist, "SIZE", 2)
+    monkeypatch.setattr(rough_scoring, "SHORTLIST", 2)
     monkeypatch.setattr(precision, "multiplies_bfloat16", lambda device: request.getfixturevalue("real"))
 
 

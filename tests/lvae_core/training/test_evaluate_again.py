@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from lvae_core import rough_scoring
 from lvae_core.__main__ import main
 from lvae_core.data import corpus as corpus_module
 from lvae_core.errors import InputError
 from lvae_core.identity import evaluation_id, fingerprint
-from lvae_core.model.layers import precision, shortlist
+from lvae_core.model.layers import precision
 from lvae_core.run_folder.evaluations import (
     evaluation_file,
     failure_file,
@@ -203,7 +204,7 @@ def test_a_failure_is_recorded_next_to_the_result_and_cleared_by_success(tmp_pat
 
 @pytest.mark.parametrize("exact", [0, 6], ids=["all draws in full", "two phases"])
 def test_inference_that_diverges_is_reported_as_such(tmp_path, monkeypatch, exact):
-    monkeypatch.setattr(shortlist, "SIZE", 2)  # of six words
+    monkeypatch.setattr(rough_scoring, "SHORTLIST", 2)  # of six words
     config, folder = trained(tmp_path, system="sa-vae")
     fields = {"svi_step_size": 1e6, "svi_steps": 4, "iw_samples": 10, "iw_exact_samples": exact}
     with pytest.raises(DivergedError, match="an estimate on the test split is not finite"):
