@@ -1,6 +1,6 @@
 """Say in short sentences what the comparisons of a dataset and setting show.
 
-Every conclusion is a verdict of analysis/stats/claims.py.
+Every conclusion is a verdict of analysis/stats/verdicts.py.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from analysis.published.catalogue import display_name
 from analysis.stats.cells import Cell
-from analysis.stats.claims import OF_DIRECTION, OF_KIND, Verdict
 from analysis.stats.comparisons import Comparison
 from analysis.stats.declared import seeds_caveat
 from analysis.stats.valid_bounds import Substitute
+from analysis.stats.verdicts import OF_DIRECTION, OF_KIND, Verdict
 from analysis.tables.elements.table import SETTINGS, cell_label, dataset_title
 from analysis.tables.notes.unequal_configs import unequal_caveat
 from lvae_core.messages import listed, numbered

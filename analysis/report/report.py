@@ -32,12 +32,12 @@ from analysis.report.search_trials import name_trials, search_notes
 from analysis.report.unfinished_launches import unfinished_launches
 from analysis.stats.average import Average, finite_mean
 from analysis.stats.cells import Cell
-from analysis.stats.claims import RULE
 from analysis.stats.comparisons import Comparison, compare_all
 from analysis.stats.declared import declaration_note, declared_beforehand, declared_for
 from analysis.stats.missing_runs import cells_without_runs, with_missing
 from analysis.stats.over_seeds import average_cells, with_bootstrap
 from analysis.stats.pairs import OWN_BASELINES, Baseline
+from analysis.stats.verdicts import RULE
 from analysis.tables.bound_examples import CAUTION, below_the_truth, examples, explanation
 from analysis.tables.costs import cost_table
 from analysis.tables.elements.best import best_averages, compared_averages

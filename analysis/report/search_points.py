@@ -11,9 +11,9 @@ from analysis.reading.sources import open_source
 from analysis.report.findings import METRIC
 from analysis.report.report import RESAMPLING_SEED
 from analysis.stats.cells import Cell
-from analysis.stats.claims import RULE
 from analysis.stats.comparisons import compare_family
 from analysis.stats.over_seeds import average_cells
+from analysis.stats.verdicts import RULE
 from analysis.tables.comparisons import reach_notes, verdict_columns, verdict_note, verdict_values
 from analysis.tables.elements.table import Column, Difference, Line, Table
 from analysis.tables.notes.cells import huge_notes

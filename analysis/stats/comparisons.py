@@ -9,11 +9,11 @@ import numpy as np
 
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell
-from analysis.stats.claims import Verdict, decide
 from analysis.stats.paired import Paired, compare, holm, holm_reach
 from analysis.stats.pairs import OWN_BASELINES, Baseline, pairs_to_compare
 from analysis.stats.text_groups import same_text
 from analysis.stats.valid_bounds import to_compare
+from analysis.stats.verdicts import Verdict, decide
 from lvae_core.run_folder.estimates import LATENT_USE
 
 METRICS = ("nll", "nll_valid", "ppl", "ppl_valid", *LATENT_USE)

@@ -11,7 +11,7 @@ from analysis.stats.intervals import Interval, Moments, welch
 
 Word = Literal["reproduced", "higher", "lower", "cannot tell", "no verdict"]
 
-RULE = (
+REPRODUCTION_RULE = (
     "The verdict on a published mean ± std compares the 95% interval of ours - published (Welch's, from "
     "means, standard deviations and numbers of seeds) with a margin of two published standard deviations. "
     "reproduced: the whole interval lies within the margin. lower or higher: it does not, and 0 lies "
@@ -34,8 +34,8 @@ ASSUMPTIONS = (
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The verdict on one of our averages against a published number, and the numbers behind it."""
+class Judgement:
+    """The judgement of one of our averages against a published number, and the numbers behind it."""
 
     word: Word
     difference: float
@@ -49,8 +49,8 @@ class Verdict:
     """Welch's two-sided p that both means are equal, the printed digits taken as exact."""
 
 
-def judge(ours: Average, fact: Fact) -> Verdict:
-    """Judge an average by RULE.
+def judge(ours: Average, fact: Fact) -> Judgement:
+    """Judge an average by :data:`REPRODUCTION_RULE`.
 
     If our runs and the published ones have the same true mean and a true std of 1.0, printed with one
     decimal, the verdicts are (20,000 simulated cases; ``tests/analysis/stats/test_coverage.py`` checks
@@ -68,7 +68,7 @@ def judge(ours: Average, fact: Fact) -> Verdict:
     # The interval needs a std and its number of seeds on both sides.
     if ours.std is None or fact.std is None or fact.runs is None:
         word: Word = "cannot tell" if fact.defined else "no verdict"
-        return Verdict(word, difference, None, None, None)
+        return Judgement(word, difference, None, None, None)
     # The digits that printing cut off could all speak against a reproduction: assume the worst of them.
     half_unit, half_unit_of_std = (0.5 * 10.0**-n for n in (fact.decimals, fact.std_decimals))
     std = fact.std + half_unit_of_std
@@ -77,10 +77,10 @@ def judge(ours: Average, fact: Fact) -> Verdict:
     interval, _ = welch(sample, Moments(fact.runs, fact.mean, std))
     interval = interval and interval.widened(half_unit)
     if not fact.defined:
-        return Verdict("no verdict", difference, interval, None, None)
+        return Judgement("no verdict", difference, interval, None, None)
     # The p-value is for the CSV file; the verdict does not use it.
     _, p = welch(sample, Moments(fact.runs, fact.mean, fact.std))
-    return Verdict(_word(interval, margin), difference, interval, margin if interval else None, p)
+    return Judgement(_word(interval, margin), difference, interval, margin if interval else None, p)
 
 
 def _word(interval: Interval | None, margin: float) -> Word:

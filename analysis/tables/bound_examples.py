@@ -12,11 +12,11 @@ from analysis.published.catalogue import display_name, find
 from analysis.published.facts import Fact
 from analysis.stats.average import Average, finite_mean
 from analysis.stats.cells import Cell
-from analysis.stats.claims import RULE
 from analysis.stats.comparisons import Comparison
 from analysis.stats.intervals import HUGE
 from analysis.stats.text_groups import first_texts
 from analysis.stats.valid_bounds import JOINT_ELBO, PUBLISHED_ELBO, Convention, Substitute, tightest
+from analysis.stats.verdicts import RULE
 from analysis.tables.bounds import exact_cell, published_nll, with_published_cells
 from analysis.tables.elements.table import SETTINGS, cell_label, dataset_title
 from analysis.tables.notes.unequal_configs import unequal_caveat

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from analysis.published.catalogue import compared_datasets, find
 from analysis.published.facts import Fact
 from analysis.stats.cells import Cell
-from analysis.stats.claims import RULE as CLAIM_RULE
 from analysis.stats.comparisons import FAMILY, Comparison
 from analysis.stats.declared import UNDECLARED, declaration_note
 from analysis.stats.paired import ALPHA, seeds_needed, smallest_p
-from analysis.stats.reproduction import ASSUMPTIONS, RULE, judge
+from analysis.stats.reproduction import ASSUMPTIONS, REPRODUCTION_RULE, judge
 from analysis.stats.text_groups import has_published_text, names_of_texts
+from analysis.stats.verdicts import RULE
 from analysis.tables.elements.csv_rows import comparison_row, reproduction_row
 from analysis.tables.elements.importance_weights import reading_notes, weight_notes
 from analysis.tables.elements.shown_variants import variant_key
@@ -111,8 +111,8 @@ def comparison_table(
         ),
         lambda: map(comparison_row, of_dataset),
         marks=tuple(marks),
-        once=(CLAIM_RULE, FAMILY, *declaration, *letters),
-        background=(CLAIM_RULE, FAMILY, *_mark_note(shown)),
+        once=(RULE, FAMILY, *declaration, *letters),
+        background=(RULE, FAMILY, *_mark_note(shown)),
     )
 
 
@@ -145,8 +145,12 @@ def reproduction_table(cells: Sequence[Cell], dataset: str) -> Table:
     key = variant_key(cells, dataset)
     # How far to rely on a weighted number belongs beside it, also where the table stands alone.
     weighted = [cell for cell, fact in pairs if fact.metric == WEIGHTED]
-    marks = (RULE, *key, *formula_notes(lines), *weight_notes(weighted, [WEIGHTED])) if lines else ()
-    notes = (RULE, ASSUMPTIONS, *marks[1:], *reading_notes(cells, [dataset])) if lines else ()
+    marks = (
+        (REPRODUCTION_RULE, *key, *formula_notes(lines), *weight_notes(weighted, [WEIGHTED]))
+        if lines
+        else ()
+    )
+    notes = (REPRODUCTION_RULE, ASSUMPTIONS, *marks[1:], *reading_notes(cells, [dataset])) if lines else ()
     return Table(
         title,
         columns,
@@ -154,7 +158,7 @@ def reproduction_table(cells: Sequence[Cell], dataset: str) -> Table:
         notes,
         lambda: (reproduction_row(*pair) for pair in pairs),
         marks=marks,
-        once=(RULE, ASSUMPTIONS, *key),
+        once=(REPRODUCTION_RULE, ASSUMPTIONS, *key),
         background=(ASSUMPTIONS,),
     )
 
@@ -281,7 +285,7 @@ def _columns_note(shown: Sequence[Comparison]) -> list[str]:
 
 def _notes(shown: Sequence[Comparison], heading: Callable[[Comparison], str]) -> Iterable[str]:
     if shown:
-        yield CLAIM_RULE
+        yield RULE
         yield FAMILY
         yield from reach_notes(shown, heading)
 

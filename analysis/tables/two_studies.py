@@ -10,9 +10,9 @@ import numpy as np
 
 from analysis.stats.average import Average, average
 from analysis.stats.cells import Cell
-from analysis.stats.claims import RULE
 from analysis.stats.comparisons import Comparison, estimate_of
 from analysis.stats.intervals import Interval
+from analysis.stats.verdicts import RULE
 from analysis.tables.comparisons import (
     metric_title,
     reach_notes,

@@ -17,7 +17,7 @@ from analysis.figures.elements import finish, style
 from analysis.formats.files import write_files
 from analysis.formats.terminal import print_table
 from analysis.report.search_points import compare_points
-from analysis.stats.claims import RULE
+from analysis.stats.verdicts import RULE
 from lvae_core.errors import reason
 from lvae_core.run_folder.names import CellName
 from sweeps.planning.grids.fitting import print_line

@@ -29,10 +29,9 @@ from analysis.report.report import Report, compose
 from analysis.report.search_points import compare_points
 from analysis.report.two_studies import compare_studies
 from analysis.stats.average import Average
-from analysis.stats.claims import RULE
 from analysis.stats.comparisons import FAMILY
-from analysis.stats.reproduction import ASSUMPTIONS
-from analysis.stats.reproduction import RULE as REPRODUCTION
+from analysis.stats.reproduction import ASSUMPTIONS, REPRODUCTION_RULE
+from analysis.stats.verdicts import RULE
 from analysis.tables.elements.table import Table
 from lvae_core.config import RunConfig
 from sweeps.trials.budget import verdict_text
@@ -48,7 +47,7 @@ CLAIM = re.compile(
 )
 """Words that claim something of two numbers or models."""
 
-EXPLAINED = (RULE, FAMILY, REPRODUCTION, ASSUMPTIONS)
+EXPLAINED = (RULE, FAMILY, REPRODUCTION_RULE, ASSUMPTIONS)
 """Texts that explain the words of verdicts, and claim nothing."""
 
 NOT_CLAIMS = (

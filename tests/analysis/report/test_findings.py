@@ -18,9 +18,9 @@ from analysis.reading.sources import open_source
 from analysis.report.findings import Finding
 from analysis.report.report import Report, compose
 from analysis.report.two_studies import compare_studies
-from analysis.stats.claims import REASONS
 from analysis.stats.declared import UNDECLARED
 from analysis.stats.pairs import Baseline
+from analysis.stats.verdicts import REASONS
 from lvae_core.run_folder.declared_seeds import declare_seeds
 from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe

@@ -7,7 +7,7 @@ import scipy.stats
 
 from analysis.published.facts import Fact
 from analysis.stats.average import Average, average
-from analysis.stats.reproduction import RULE, Word, judge
+from analysis.stats.reproduction import REPRODUCTION_RULE, Word, judge
 
 # Printed as 100.0±0.3: the std may have been 0.35, so the margin is 0.7; the mean may be 0.05 off.
 FACT = Fact(
@@ -136,4 +136,4 @@ def test_the_rule_in_words_names_every_verdict() -> None:
         "no verdict",
         "two published",
     ):
-        assert word in RULE
+        assert word in REPRODUCTION_RULE

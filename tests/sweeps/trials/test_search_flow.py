@@ -17,7 +17,7 @@ from scipy import stats
 import sweeps.search
 import sweeps.sweep
 from analysis.figures.elements import finish
-from analysis.stats.claims import RULE
+from analysis.stats.verdicts import RULE
 from lvae_core.data.corpus import load
 from lvae_core.run_folder.names import RunName
 from lvae_core.run_folder.planned_runs import read_planned_runs

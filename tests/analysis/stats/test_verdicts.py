@@ -10,8 +10,8 @@ import pytest
 
 from analysis.stats.average import average
 from analysis.stats.cells import Cell, Counts
-from analysis.stats.claims import REASONS, RULE, Verdict, decide
 from analysis.stats.paired import Paired, compare
+from analysis.stats.verdicts import REASONS, RULE, Verdict, decide
 from lvae_core.run_folder.estimates import Bound
 
 Kind = Bound | None
