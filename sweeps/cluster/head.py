@@ -29,21 +29,39 @@ _BETWEEN_SECONDS = 5.0
 
 
 def check_address(address: str) -> None:
-    """Check within seconds that something listens at the address; Ray itself would try for minutes."""
+    """Check within seconds that something listens at the address; Ray itself would try for minutes.
+
+    Raises:
+        InputError: nothing does, or it is no address of a cluster's head.
+    """
     if address == "auto":
+        _check_found()
         return
     if address.startswith("ray://"):
         raise InputError(
             f"--address {address}: launch on a machine of the cluster, with --address auto; a launch "
             "from outside would end with its connection"
         )
-    host, _, port = address.rpartition(":")
+    host, port = _host_and_port(address)
     if not host or not port.isdecimal():
         raise InputError(f"--address {address}: give auto, or HOST:PORT of the cluster's head")
     try:
         _knock(host, port)
     except OSError as error:
         raise InputError(f"--address {address}: nothing answers there ({error})") from None
+
+
+def _check_found() -> None:
+    """Check the Ray that is found here: that of a launch without ``--address`` listens to itself alone."""
+    if (place := _found()) is None:
+        return  # ray.init reports this
+    try:
+        _knock(*_host_and_port(place))
+    except OSError as error:
+        raise InputError(
+            f"--address auto: the Ray that runs on this machine, {place}, cannot be reached ({error}); it "
+            "may be that of another launch: leave out --address, or give HOST:PORT of the cluster's head"
+        ) from None
 
 
 def ask(address: str) -> None:
@@ -130,7 +148,7 @@ def _found() -> str | None:
 
 def is_on_loopback_alone(address: str) -> bool:
     """Whether a head at 127.0.0.1 is out of Ray's reach: Ray replaces 127.0.0.1 with an outside address."""
-    host, _, port = address.rpartition(":")
+    host, port = _host_and_port(address)
     if host not in ("127.0.0.1", "localhost"):
         return False
     try:
@@ -138,6 +156,11 @@ def is_on_loopback_alone(address: str) -> bool:
     except OSError:
         return True
     return False
+
+
+def _host_and_port(address: str) -> tuple[str, str]:
+    host, _, port = address.rpartition(":")
+    return host, port
 
 
 def _knock(host: str, port: str) -> None:

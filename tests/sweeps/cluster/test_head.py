@@ -6,6 +6,11 @@ import socket
 import subprocess
 import sys
 
+import pytest
+
+from lvae_core.errors import InputError
+from sweeps.cluster import head
+
 SCRIPT = """
 import sys, time
 from sweeps.cluster.head import watched
@@ -33,6 +38,21 @@ def test_a_head_that_falls_silent_ends_the_launch_with_one_line():
         f"no run had started; start again with: python -c {address}"
     )
     assert done.stdout == ""
+
+
+def test_a_ray_that_listens_to_itself_alone_is_refused_within_seconds(monkeypatch):
+    with socket.socket() as taken:  # as the Ray of another launch: found, but nobody answers
+        taken.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setattr(head, "_found", lambda: place)
+        with pytest.raises(InputError) as refused:
+            head.check_address("auto")
+        assert str(refused.value).startswith(
+            f"--address auto: the Ray that runs on this machine, {place}, cannot be reached ([Errno 111]"
+        )
+        assert "leave out --address" in str(refused.value)
+        taken.listen()
+        head.check_address("auto")
 
 
 def test_under_a_display_the_terminal_gets_its_cursor_back():
