@@ -42,6 +42,7 @@ from sweeps.guardian import closing_with
 from sweeps.launching.progress.display import console, unless_quiet
 from sweeps.launching.session import connected
 from sweeps.options import parse_options
+from sweeps.outcome import print_next
 from sweeps.planning.grid import protocol_note
 from sweeps.planning.grids.declared import check_declarable, declaration_note
 from sweeps.planning.grids.files import GridFile
@@ -59,7 +60,7 @@ from sweeps.planning.times.calibration import add_rough_times
 from sweeps.planning.times.cost import variant_costs
 from sweeps.planning.times.plan_table import print_costs
 from sweeps.planning.workload import Workload
-from sweeps.sweep import print_next, runs_to_start, sweep, warn_of_damages, work_text
+from sweeps.sweep import runs_to_start, sweep, warn_of_damages, work_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -50,6 +50,7 @@ from sweeps.launching.progress.display import Display, console, unless_quiet
 from sweeps.launching.progress.events import open_events
 from sweeps.launching.session import Launch, on_ray
 from sweeps.options import parse_options
+from sweeps.outcome import print_next
 from sweeps.planning.grids.fitting import print_line
 from sweeps.planning.kl_annealing import annealing_note
 from sweeps.planning.loading import check_datasets, load_corpora, look_up
@@ -57,7 +58,7 @@ from sweeps.planning.plan import Plan
 from sweeps.planning.retries import launch_notes, with_retries
 from sweeps.planning.saved_runs import saved_text
 from sweeps.planning.times.calibration import add_rough_times
-from sweeps.sweep import on_wandb, print_next, warn_of_damages
+from sweeps.sweep import on_wandb, warn_of_damages
 from sweeps.trials.asha import AshaSearch
 from sweeps.trials.budget import budget_table, expected_works, verdict_text, verdict_warning
 from sweeps.trials.cheap import cheap_config, cheap_notes
@@ -101,45 +102,9 @@ def run(options: Options, *, again: str) -> int:
     Raises:
         InputError: something given cannot be used; nothing has been started or written.
     """
-    options.check()
-    check_datasets([options.dataset or options.defaults.dataset], options.launch.data_dir)
-    out, base, rules = console(), options.base(), options.rules()
-    check_no_parent(base, options.given_changes())
-    study, given = open_study(options.folder), options.given_changes()
-    space = _space(options, base, study)
-    rules.check(base.max_epochs)
-    check_objectives(rules.objectives, rules.rungs, base)
-    replace(base, seed=base.seed + options.fresh_seeds)  # fails now if the last seed is out of range
-    # A dry run reads failed trials as they are, and counts those that a launch would retry.
-    retry = options.launch.retry_failed and not options.dry_run
-    make = AshaSearch if options.rule == "asha" else Search
-    with notices_held_back():  # an error is the only line
-        (base,), corpora = load_corpora(
-            [base],
-            options.launch.data_dir,
-            study,
-            given={*parse_settings(given), *space},  # a field that varies has no value to look for
-            command="sweeps/search.py",
-        )
-        cheap = cheap_config(base, study)
-        search = make(cheap, space, rules, corpora, study, retry_failed=retry)
-    if search.history.damage:
-        _log.warning(search.history.damage)
-    search.read_finished_rounds()
-    warn_of_damages(search.plan)
-    unless_quiet(out).print(space_table(search))
-    fresh = f"; then the best {options.best} and the recipe on {options.fresh_seeds} fresh seeds"
-    summary = f"{options.folder}: {rules_text(search)}{fresh if options.fresh_seeds else ''}"
-    bounds = base.encoder != "none"
-    if options.dry_run:
-        verdict = verdict_text(options.fresh_seeds, options.best, bounds=bounds)
-    else:
-        verdict = verdict_warning(options.fresh_seeds, options.best)
-    annealing = annealing_note([base], corpora)
-    notes = [*recipe_notes(search), *cheap_notes(options, base, cheap)]
-    notes += [f"note: {annealing}"] if annealing else []
-    for line in filter(None, (*notes, summary, verdict)):
-        print_line(unless_quiet(out), line)
+    out = console()
+    base, search = _open(options)
+    _print_rules(options, base, search, out)
     if options.dry_run:
         _dry_run(options, base, search, out)
         return 0
@@ -159,6 +124,59 @@ def run(options: Options, *, again: str) -> int:
         print_line(out, f"interrupted; resume with: {again}")
         return 130
     return int(failed or not best)
+
+
+def _open(options: Options) -> tuple[RunConfig, Search]:
+    """Check the options, load the data, and read what the study holds of the search.
+
+    Returns:
+        The recipe, and its search.
+
+    Raises:
+        InputError: something given cannot be used.
+    """
+    options.check()
+    check_datasets([options.dataset or options.defaults.dataset], options.launch.data_dir)
+    base, rules, given = options.base(), options.rules(), options.given_changes()
+    check_no_parent(base, given)
+    study = open_study(options.folder)
+    space = _space(options, base, study)
+    rules.check(base.max_epochs)
+    check_objectives(rules.objectives, rules.rungs, base)
+    replace(base, seed=base.seed + options.fresh_seeds)  # fails now if the last seed is out of range
+    # A dry run reads failed trials as they are, and counts those that a launch would retry.
+    retry = options.launch.retry_failed and not options.dry_run
+    make = AshaSearch if options.rule == "asha" else Search
+    with notices_held_back():  # an error is the only line
+        (base,), corpora = load_corpora(
+            [base],
+            options.launch.data_dir,
+            study,
+            given={*parse_settings(given), *space},  # a field that varies has no value to look for
+            command="sweeps/search.py",
+        )
+        search = make(cheap_config(base, study), space, rules, corpora, study, retry_failed=retry)
+    if search.history.damage:
+        _log.warning(search.history.damage)
+    search.read_finished_rounds()
+    return base, search
+
+
+def _print_rules(options: Options, base: RunConfig, search: Search, out: Console) -> None:
+    """Print the space and the rules of a search, notes on them, and what a verdict needs."""
+    warn_of_damages(search.plan)
+    unless_quiet(out).print(space_table(search))
+    fresh = f"; then the best {options.best} and the recipe on {options.fresh_seeds} fresh seeds"
+    summary = f"{options.folder}: {rules_text(search)}{fresh if options.fresh_seeds else ''}"
+    if options.dry_run:
+        verdict = verdict_text(options.fresh_seeds, options.best, bounds=base.encoder != "none")
+    else:
+        verdict = verdict_warning(options.fresh_seeds, options.best)
+    annealing = annealing_note([base], search.corpora)
+    notes = [*recipe_notes(search), *cheap_notes(options, base, search.base)]
+    notes += [f"note: {annealing}"] if annealing else []
+    for line in filter(None, (*notes, summary, verdict)):
+        print_line(unless_quiet(out), line)
 
 
 def _space(options: Options, base: RunConfig, study: Study) -> dict[str, BaseDistribution]:

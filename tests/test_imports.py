@@ -38,7 +38,7 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
     "sweeps": (
         {"guardian"},
         {"", "cluster", "planning"},
-        {"options", "checks"},
+        {"options", "outcome", "checks"},
         {"packing"},
         {"launching"},
         {"wandb_mirror"},

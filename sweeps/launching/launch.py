@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import ray
-from ray import tune
 
 from lvae_core.command import Interrupt
 from lvae_core.run_folder.claims import HeldError, acquire
@@ -20,25 +19,16 @@ from lvae_core.training.failures import Failure
 from lvae_core.training.runtime import Runtime
 from sweeps.checks.preflight import examined
 from sweeps.cluster.replaced import environment
-from sweeps.cluster.scratch_folder import own_folder
 from sweeps.launching.callback import LaunchCallback
 from sweeps.launching.dependencies import Dependencies
 from sweeps.launching.progress.display import Display
-from sweeps.launching.trainable import Job, RunTrainable
+from sweeps.launching.trainable import Job
 from sweeps.launching.trouble.deleted_study import DeletedStudy
 from sweeps.launching.trouble.full_storage import FullStorage
 from sweeps.launching.trouble.lost_actors import MAX_LOSSES, Loss, LostActors, last_line
 from sweeps.launching.trouble.other_launches import OtherLaunches
-from sweeps.launching.tune_patches import (
-    TUNE_ENVIRONMENT,
-    Names,
-    PlanOrder,
-    errors_as_lost_actors,
-    few_records,
-    shared_folder,
-    silent_tune,
-    trainable_looked_up_once,
-)
+from sweeps.launching.tune_patches import TUNE_ENVIRONMENT, silent_tune
+from sweeps.launching.tuner import run_tuner
 from sweeps.planning.evaluation_parts import EvaluationPart, evaluation_parts
 from sweeps.planning.resources import Resources
 from sweeps.planning.sizes import checkpoint_bytes
@@ -81,16 +71,10 @@ def launch(
     Raises:
         InputError: the study's folder was deleted.
     """
-    board = display.board
-    lost = LostActors(max_losses)
-    out_of_memory: set[str] = set()
-    failure_files = {run.name: run.failure_file for run in workload.runs}
-    granted = {run.name: workload.resources_of(run.name) for run in workload.runs}
-    slots = _slots(workload, ray.nodes())  # type: ignore[no-untyped-call]
-    others = OtherLaunches(workload.study, board, workload.runs, display.say)
-    deleted = DeletedStudy(workload.study.url)
-    full = FullStorage(workload.study.url, _checkpoint_bytes(workload), display.say)
     runtime = replace(runtime or Runtime(), launch=uuid.uuid4().hex)
+    board, study = display.board, workload.study
+    slots = _slots(workload, ray.nodes())  # type: ignore[no-untyped-call]
+    others = OtherLaunches(study, board, workload.runs, display.say)
     with (
         Interrupt() as interrupt,
         environment(TUNE_ENVIRONMENT),
@@ -101,51 +85,132 @@ def launch(
         parts = _divide(workload, display, slots)
         for name in {part.run for part in parts}:  # a part claims nothing; the run itself takes this over
             with contextlib.suppress(HeldError, OSError):
-                claims.enter_context(acquire(workload.study.run(name), runtime.launch))
-        granted |= {part.name: granted[part.run] for part in parts}
-        dependencies = Dependencies(workload.runs, display, parts=parts)
-        tuner = _TunerRunner(workload, parts, runtime, max_losses, pause_after or {})
+                claims.enter_context(acquire(study.run(name), runtime.launch))
         board.slots = max(board.slots, min(slots, len(workload.runs) + len(parts)))
+        job = _job(workload, parts, runtime, pause_after or {})
+        return _Launch(workload, job, display, interrupt, others, max_losses).run()
+
+
+class _Launch:
+    """A launch under way: what its runs wait for, what they have lost, and what starts next."""
+
+    def __init__(
+        self,
+        workload: Workload,
+        job: Job,
+        display: Display,
+        interrupt: Interrupt,
+        others: OtherLaunches,
+        max_losses: int,
+    ) -> None:
+        self._job, self._study = job, workload.study
+        self._display, self._board = display, display.board
+        self._interrupt, self._others = interrupt, others
+        self._dependencies = Dependencies(workload.runs, display, parts=job.parts.values())
+        self._max_concurrent = workload.resources.max_concurrent
+        self._max_losses, self._lost = max_losses, LostActors(max_losses)
+        self._out_of_memory: set[str] = set()
+        """The runs and parts that get a larger share, once."""
+        self._failure_files = {run.name: run.failure_file for run in workload.runs}
+        self._deleted = DeletedStudy(self._study.url)
+        self._full = FullStorage(self._study.url, _checkpoint_bytes(workload), display.say)
+
+    def run(self) -> bool:
+        """Do the runs; returns False if the launch was interrupted."""
+        board = self._board
         # Tune retries what it sees lost. This loop restarts what it gives up: a run whose actor dies
         # during a reset, and everything that waits when Tune itself fails.
-        while (board.waiting or board.held) and not interrupt.requested:
-            others.look()
-            dependencies.drop_orphans()
-            ready = dependencies.ready()
-            names = [name for name in ready if name not in out_of_memory]
-            resources = granted
-            if not names:
-                names = ready
-                resources = {name: granted[name].enlarged() for name in names}
-            if not names:
-                deleted.check()
-                full.check()
-                display.refresh()
-                time.sleep(_WAIT_SECONDS)
-                continue
-            names = longest_first(names, board.rank)
-            names.sort(key=dependencies.is_parent, reverse=True)
-            limit = workload.resources.max_concurrent
-            at_once = concurrency([board.measured_seconds(name) for name in names], limit)
-            callback = LaunchCallback(
-                display, interrupt, others, lost, out_of_memory, resources, deleted, full
-            )
-            try:
-                tuner.run(names, resources, at_once, callback, others, frozenset(out_of_memory))
-            except Exception as error:
-                if callback.error is not None:
-                    raise callback.error from None
-                if not callback.has_begun:
-                    raise  # it would happen again
-                message = f"Tune stopped ({last_line(str(error))})"
-                display.say(f"{message}; a fresh one continues with the rest")
-                for name in list(board.running):
-                    lost.add(name, Loss("infrastructure", message))
-                    board.lose(name)
-            for name in list(board.waiting):
-                if failure := lost.failure(name):
-                    _give_up(workload.study.run(name), failure, failure_files.get(name), display)
-    return not (interrupt.requested and (board.waiting or board.held or board.more))
+        while (board.waiting or board.held) and not self._interrupt.requested:
+            self._others.look()
+            self._dependencies.drop_orphans()
+            names, resources = self._next_runs()
+            if names:
+                self._start(names, resources)
+                self._give_up_lost_runs()
+            else:
+                self._wait()
+        return not (self._interrupt.requested and (board.waiting or board.held or board.more))
+
+    def _next_runs(self) -> tuple[list[str], Mapping[str, Resources]]:
+        """The runs and parts that begin now, in this order, and the resources of each.
+
+        Those that ran out of memory begin when nothing else can, each in a larger share.
+        """
+        ready, resources = self._dependencies.ready(), self._job.resources
+        names = [name for name in ready if name not in self._out_of_memory]
+        if not names:
+            names = ready
+            resources = {name: resources[name].enlarged() for name in names}
+        names = longest_first(names, self._board.rank)
+        names.sort(key=self._dependencies.is_parent, reverse=True)
+        return names, resources
+
+    def _wait(self) -> None:
+        """Wait a moment for the runs of other launches."""
+        self._deleted.check()
+        self._full.check()
+        self._display.refresh()
+        time.sleep(_WAIT_SECONDS)
+
+    def _start(self, names: Sequence[str], resources: Mapping[str, Resources]) -> None:
+        """Let a fresh Tuner do these runs and parts; if it fails, what it had under way is lost."""
+        seconds = [self._board.measured_seconds(name) for name in names]
+        at_once = concurrency(seconds, self._max_concurrent)
+        callback = LaunchCallback(
+            self._display,
+            self._interrupt,
+            self._others,
+            self._lost,
+            self._out_of_memory,
+            resources,
+            self._deleted,
+            self._full,
+        )
+        job = replace(
+            self._job,
+            resources=resources,
+            stale_claims=dict(self._others.stale_claims),
+            grown=frozenset(self._out_of_memory),
+        )
+        try:
+            run_tuner(names, job, at_once, self._max_losses, callback)
+        except Exception as error:
+            if callback.error is not None:
+                raise callback.error from None
+            if not callback.has_begun:
+                raise  # it would happen again
+            message = f"Tune stopped ({last_line(str(error))})"
+            self._display.say(f"{message}; a fresh one continues with the rest")
+            for name in list(self._board.running):
+                self._lost.add(name, Loss("infrastructure", message))
+                self._board.lose(name)
+
+    def _give_up_lost_runs(self) -> None:
+        """Give up the runs and parts that have been lost too often."""
+        for name in list(self._board.waiting):
+            if failure := self._lost.failure(name):
+                _give_up(self._study.run(name), failure, self._failure_files.get(name), self._display)
+
+
+def _job(
+    workload: Workload, parts: Sequence[EvaluationPart], runtime: Runtime, pause_after: Mapping[str, int]
+) -> Job:
+    """Gather what the processes of all runs share, with the corpora in the object store."""
+    granted = {run.name: workload.resources_of(run.name) for run in workload.runs}
+    nodes, digest = examined()
+    return Job(
+        study=workload.study.url,
+        configs={run.name: run.config for run in workload.runs},
+        evaluations={run.name: run.evaluation for run in workload.runs if run.evaluation},
+        parts={part.name: part for part in parts},
+        corpora={name: ray.put(corpus) for name, corpus in workload.corpora.items()},
+        runtime=runtime,
+        resources=granted | {part.name: granted[part.run] for part in parts},
+        stale_claims={},
+        pause_after=pause_after,
+        nodes=nodes,
+        digest=digest,
+    )
 
 
 def _checkpoint_bytes(workload: Workload) -> int:
@@ -187,77 +252,3 @@ def _give_up(folder: RunFolder, failure: Failure, file: str | None, display: Dis
     with contextlib.suppress(OSError):
         if file is not None:
             folder.write_failure(*failure, file=file)
-
-
-class _TunerRunner:
-    """Runs one fresh Tuner after another; puts what all of them share into the object store once."""
-
-    def __init__(
-        self,
-        workload: Workload,
-        parts: Iterable[EvaluationPart],
-        runtime: Runtime,
-        max_losses: int,
-        pause_after: Mapping[str, int],
-    ) -> None:
-        self._configs = {run.name: run.config for run in workload.runs}
-        self._parts = {part.name: part for part in parts}
-        self._evaluations = {run.name: run.evaluation for run in workload.runs if run.evaluation}
-        self._corpora = {name: ray.put(corpus) for name, corpus in workload.corpora.items()}
-        self._study, self._max_losses, self._pause_after = workload.study, max_losses, pause_after
-        self._runtime = runtime
-        self._nodes, self._digest = examined()
-
-    def run(
-        self,
-        names: Sequence[str],
-        resources: Mapping[str, Resources],
-        at_once: int,
-        callback: LaunchCallback,
-        others: OtherLaunches,
-        grown: frozenset[str],
-    ) -> None:
-        job = Job(
-            study=self._study.url,
-            configs=self._configs,
-            evaluations=self._evaluations,
-            parts=self._parts,
-            corpora=self._corpora,
-            runtime=self._runtime,
-            resources=resources,
-            stale_claims=dict(others.stale_claims),
-            pause_after=self._pause_after,
-            grown=grown,
-            nodes=self._nodes,
-            digest=self._digest,
-        )
-        trainable = tune.with_resources(
-            tune.with_parameters(RunTrainable, job=job), lambda config: resources[config["run"]].placement()
-        )
-        # Nothing reads what Tune writes about trials: the run folders are the record.
-        with (
-            own_folder("tune") as scratch,
-            errors_as_lost_actors(),
-            few_records(),
-            trainable_looked_up_once(),
-        ):
-            tune.Tuner(
-                trainable,
-                tune_config=tune.TuneConfig(
-                    search_alg=Names(names),
-                    num_samples=len(names),
-                    reuse_actors=True,
-                    max_concurrent_trials=at_once or None,
-                    scheduler=PlanOrder(),
-                    trial_dirname_creator=shared_folder,
-                ),
-                run_config=tune.RunConfig(
-                    name="sweep",
-                    storage_path=str(scratch),
-                    failure_config=tune.FailureConfig(max_failures=self._max_losses),
-                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                    callbacks=[callback],
-                    stop=callback.stopper,
-                    verbose=0,
-                ),
-            ).fit()

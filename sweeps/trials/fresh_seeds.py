@@ -12,9 +12,10 @@ from lvae_core.data.corpus import Corpus
 from lvae_core.run_folder.search_record import RECIPE
 from lvae_core.run_folder.study import open_study
 from sweeps.launching.progress.display import unless_quiet
+from sweeps.outcome import print_next
 from sweeps.planning.loading import look_up
 from sweeps.planning.workload import Workload
-from sweeps.sweep import Swept, print_next, sweep
+from sweeps.sweep import Swept, sweep
 from sweeps.trials.options import Options
 from sweeps.trials.proposals import Trial
 from sweeps.trials.report import print_comparison

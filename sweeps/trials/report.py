@@ -20,8 +20,8 @@ from analysis.report.search_points import compare_points
 from analysis.stats.verdicts import RULE
 from lvae_core.errors import reason
 from lvae_core.run_folder.names import CellName
+from sweeps.outcome import print_failures
 from sweeps.planning.grids.fitting import print_line
-from sweeps.sweep import print_failures
 from sweeps.trials.importances import importances, importances_csv
 from sweeps.trials.objectives import OBJECTIVES
 from sweeps.trials.options import Options

@@ -18,11 +18,12 @@ from lvae_core.run_folder.claims import acquire
 from lvae_core.run_folder.names import run_name
 from lvae_core.run_folder.study import Study
 from sweeps.options import LaunchOptions
+from sweeps.outcome import closing_table, print_next
 from sweeps.planning.loading import look_up
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.times.cost import variant_costs
 from sweeps.planning.times.plan_table import plan_table
-from sweeps.sweep import closing_table, print_next, runs_to_start, work_text
+from sweeps.sweep import runs_to_start, work_text
 
 from .test_plan import DATA, GRID, finish, write
 

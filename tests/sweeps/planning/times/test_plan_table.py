@@ -10,11 +10,11 @@ from rich.console import Console
 
 from lvae_core.data.corpus import load
 from lvae_core.run_folder.study import Study
+from sweeps.outcome import closing_table, failure_table, print_closing
 from sweeps.planning.grid import Grid
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.times.cost import variant_costs
 from sweeps.planning.times.plan_table import print_costs
-from sweeps.sweep import closing_table, failure_table, print_closing
 
 from .test_cost import launch_of
 
