@@ -19,6 +19,7 @@ _REMEDIES = {
     errno.EACCES: _ALLOW,
     errno.EPERM: _ALLOW,
     errno.EROFS: "make its disk writable, or use a copy",
+    errno.EOPNOTSUPP: "give another folder",
 }
 
 _MOST_LISTED = 20

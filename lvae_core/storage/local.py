@@ -188,6 +188,8 @@ def unwritable(folder: Path) -> tuple[Path, str] | None:
     present = next(place for place in (folder, *folder.parents) if os.path.exists(place))
     try:
         tempfile.TemporaryFile(dir=present).close()
+    except FileNotFoundError:
+        return present, reason(_takes_no_folders(present, folder))
     except OSError as error:
         return present, reason(error)
     return None

@@ -8,10 +8,11 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from lvae_core.storage.local import LocalStore
+from lvae_core.storage.local import LocalStore, unwritable
 from lvae_core.storage.retrying import RetryingStore
 
 
@@ -180,6 +181,11 @@ def test_a_place_that_takes_no_folders_is_refused_at_once(monkeypatch):
         with pytest.raises(OSError, match="no folder can be made in /proc"):
             store.write("run/file", b"")
     assert slept == []
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc")
+def test_a_place_that_takes_no_folders_is_named_before_anything_is_written():
+    assert unwritable(Path("/proc/x/study")) == (Path("/proc"), "no folder can be made in /proc")
 
 
 @pytest.mark.parametrize("below", ["", "study"])

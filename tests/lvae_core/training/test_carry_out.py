@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 
 import pytest
 
@@ -74,6 +75,15 @@ def test_an_error_of_the_storage_is_one_line(tmp_path, monkeypatch):
     # Nothing has been saved that could be resumed.
     with pytest.raises(InputError, match=r"No space left on device.*do the same again$"):
         carry(short(), tiny.folder(tmp_path))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc")
+def test_another_folder_is_asked_for_where_none_can_be_made():
+    with pytest.raises(InputError) as refused:
+        carry(short(), tiny.folder("/proc/x"))
+    assert str(refused.value).endswith(
+        "no folder can be made in /proc; give another folder, then do the same again"
+    )
 
 
 def test_a_display_that_cannot_be_written_is_one_line_of_the_command(tmp_path, monkeypatch, capsys):
