@@ -44,36 +44,55 @@ def with_parents(plan: Plan, data_sha256: Mapping[str, str], study: Study) -> Pl
     ]
     if not children:
         return plan
-    configs = {run.name: config for run in children if (config := parent_of(run.config)) is not None}
+    configs = [config for run in children if (config := parent_of(run.config)) is not None]
     of_grid = {run.key: run for run in plan.runs}
-    found = {run.key: run for run in make_plan(configs.values(), data_sha256, study, evaluate=False).runs}
+    found = {run.key: run for run in make_plan(configs, data_sha256, study, evaluate=False).runs}
     found |= {key: of_grid[key] for key in found.keys() & of_grid.keys()}
     waits_for: dict[str, str] = {}
     needed: dict[str, PlannedRun] = {}
     checked: set[tuple[str, str]] = set()
     for child in children:
         data = data_sha256[child.config.dataset]
-        if config := configs.get(child.name):
-            parent = found[fingerprint(config, data)]
-        else:
-            name = child.config.init_encoder_from
-            unknown = PlannedRun(config=child.config, name=name, status="done", result={})
-            parent = next((run for run in plan.runs if run.name == name), unknown)
-        if not _is_trained(parent):
-            waits_for[child.name] = parent.name
-            needed[parent.name] = parent
-        elif not child.begun and (parent.name, child.variant) not in checked:
-            checked.add((parent.name, child.variant))
-            try:
-                check_parent(study.run(parent.name), child.config, data)
-            except DamagedError as damage:
-                raise InputError(f"{damage}; {child.name} starts its encoder from that run") from None
+        name, parent = _parent_of(child, data, found, plan.runs)
+        if parent is not None and not _is_trained(parent):
+            waits_for[child.name] = name
+            needed[name] = parent
+        elif not child.begun and (name, child.variant) not in checked:
+            checked.add((name, child.variant))
+            _check(child, name, data, study)
     grid = {run.name for run in plan.runs}
     return replace(
         plan,
         runs=[replace(run, waits_for=waits_for.get(run.name, "")) for run in plan.runs],
         parents=[run for name, run in needed.items() if name not in grid],
     )
+
+
+def _parent_of(
+    child: PlannedRun, data_sha256: str, by_recipe: Mapping[str, PlannedRun], runs: Sequence[PlannedRun]
+) -> tuple[str, PlannedRun | None]:
+    """Return the name of a run's parent, and the parent if a launch can train it.
+
+    Args:
+        child: the run.
+        data_sha256: content hash of its data.
+        by_recipe: fingerprint -> run, of the parents that recipes determine.
+        runs: of the grid; a parent that is named by its folder is trained only if it is one of them.
+    """
+    config = parent_of(child.config)
+    if config is not None:
+        parent = by_recipe[fingerprint(config, data_sha256)]
+        return parent.name, parent
+    name = child.config.init_encoder_from
+    return name, next((run for run in runs if run.name == name), None)
+
+
+def _check(child: PlannedRun, name: str, data_sha256: str, study: Study) -> None:
+    """Raise InputError if the encoder of a run cannot start from the trained run in the folder ``name``."""
+    try:
+        check_parent(study.run(name), child.config, data_sha256)
+    except DamagedError as damage:
+        raise InputError(f"{damage}; {child.name} starts its encoder from that run") from None
 
 
 def startable(runs: Sequence[PlannedRun], *, parents: Collection[str]) -> list[PlannedRun]:

@@ -10,7 +10,9 @@ import pytest
 
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
+from lvae_core.identity import fingerprint
 from lvae_core.parents import parent_of
+from lvae_core.run_folder.names import run_name
 from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps.planning.grid import Grid
@@ -154,6 +156,14 @@ def test_a_parent_named_by_its_folder_must_exist_be_finished_and_match(tmp_path)
     (folder / "result.json").unlink()
     with pytest.raises(InputError, match="not finished, and lstm-vae starts its encoder from it"):
         plan_of(named(folder.name), tmp_path)
+
+
+def test_a_run_waits_for_a_parent_of_the_grid_that_is_named_by_its_folder(tmp_path):
+    study, first = Study(str(tmp_path)), parent(CHILDREN.configs()[0])
+    name = run_name(first, fingerprint(first, DATA["toy"]))
+    child = dataclasses.replace(recipe("lstm-vae", dataset="toy"), init_encoder_from=name)
+    plan = with_parents(make_plan([child, first], DATA, study, evaluate=True), DATA, study)
+    assert (plan.parents, [run.waits_for for run in plan.runs]) == ([], [name, ""])
 
 
 @pytest.mark.parametrize("dataset", ["topics", "toy", "pydocs", "ptb", "yahoo"])
