@@ -23,9 +23,7 @@ if __name__ == "__main__":
     check_installed("analysis")
 
 import contextlib
-import importlib.util
 import io
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,9 +40,12 @@ from analysis.stats.pairs import Baseline
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, command_here, notice
+from lvae_core.wandb_login import base_url, prepare_environment, require_key, require_wandb
 
 if TYPE_CHECKING:
     from analysis.formats.wandb import Place
+
+_COMMAND = "wandb_report.py"
 
 _LONGEST_TITLE = 128
 
@@ -81,11 +82,8 @@ def run(options: Options) -> None:
     compared_with = Baseline.parse(options.baseline)
     use(options.published)
     if not options.studies:
-        raise InputError("wandb_report.py: give a study, such as runs/paper")
-    if importlib.util.find_spec("wandb_workspaces") is None:
-        raise InputError(
-            "wandb_report.py: wandb is not installed; pip install -c constraints.txt -e '.[wandb]'"
-        )
+        raise InputError(f"{_COMMAND}: give a study, such as runs/paper")
+    require_wandb(_COMMAND, "wandb_workspaces")
     runs = collect([open_source(path) for path in options.studies], cache=user_cache())
     for note in unmatched_notes(options.published, runs.datasets):
         notice(note)
@@ -101,32 +99,21 @@ def save(report: Report, project: str, entity: str | None, title: str) -> str:
     Raises:
         InputError: there is no API key, W&B cannot be reached, or there is no such project.
     """
-    os.environ.pop("WANDB_MODE", None)  # it is meant for single runs
-    os.environ.setdefault("WANDB_SILENT", "true")
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    prepare_environment()
     import wandb
-    from wandb.sdk.lib import wbauth
     from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
     from analysis.formats.wandb import Place, write
 
-    host = str(wandb.setup().settings.base_url)
-    # The library prints hints on stderr, and would ask for a missing key.
-    with contextlib.redirect_stderr(io.StringIO()):
-        if not wbauth.authenticate_session(
-            host=host, source="wandb_report.py", prompt=False, no_offline=True
-        ):
-            raise InputError(
-                f"wandb_report.py: no API key for {host}; set WANDB_API_KEY, or run `wandb login`, which "
-                "keeps one in ~/.netrc"
-            )
+    with contextlib.redirect_stderr(io.StringIO()):  # the library prints hints there
+        require_key(_COMMAND)
         try:
             api = wandb.Api()
             place = Place(entity or str(api.default_entity), project)
             return write(report, place, title, _existing(api, place, title))
         except (wandb.Error, WandbApiFailedError) as error:
             line = str(error).strip().partition("\n")[0]
-            raise InputError(f"wandb_report.py: W&B at {host} did not take the report ({line})") from None
+            raise InputError(f"{_COMMAND}: W&B at {base_url()} did not take the report ({line})") from None
 
 
 def _existing(api: Any, place: Place, title: str) -> str | None:
@@ -147,7 +134,7 @@ def main() -> None:
 
 
 def _run() -> None:
-    options = parse_options(Options, "wandb_report.py", ["--baseline"])
+    options = parse_options(Options, _COMMAND, ["--baseline"])
     options.messages.apply()
     run(options)
 

@@ -42,10 +42,11 @@ from lvae_core.errors import InputError, cannot_read
 from lvae_core.messages import Verbosity, is_quiet, next_line, notice, numbered
 from lvae_core.run_folder.study import Study
 from lvae_core.storage.local import unwritable
+from lvae_core.wandb_login import prepare_environment, require_key, require_wandb
 from sweeps.options import Flag, Messages, arg, check_wandb_names, parse_options
 from sweeps.wandb_mirror.content import is_in_training
 from sweeps.wandb_mirror.follow import FLUSH_SECONDS, Follower, run_trouble
-from sweeps.wandb_mirror.live import lacking, push_options, require_wandb
+from sweeps.wandb_mirror.live import lacking, push_options
 from sweeps.wandb_mirror.scratch import load_library, remove_all
 
 if TYPE_CHECKING:  # the library takes a second to load
@@ -181,7 +182,7 @@ def _target(options: Options) -> Target:
     if options.offline and (found := unwritable(Path(folder))):
         raise InputError(f"{found[0]}: cannot be written; set WANDB_DIR to a folder of yours")
     load_library()
-    from sweeps.wandb_mirror.client import Target, prepare_environment, require_key
+    from sweeps.wandb_mirror.client import Target
 
     prepare_environment()
     if not options.offline:

@@ -20,13 +20,13 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
     "lvae_core": (
         {"environment", "errors", "fields"},
         {"combinations"},
-        {"config", "messages", "rng", "storage"},
+        {"config", "messages", "rng", "rough_scoring", "storage"},
         {"systems"},
         {"parents", "protocols"},
         {"identity"},
         {"system_names"},
         {"run_folder", "settings"},
-        {"arguments", "command"},
+        {"arguments", "command", "wandb_login"},
         {"data"},
         {"model"},
         {"evaluation"},
@@ -69,6 +69,7 @@ TORCH_FREE = {
     "config",
     "parents",
     "protocols",
+    "rough_scoring",
     "identity",
     "messages",
     "settings",
@@ -76,6 +77,7 @@ TORCH_FREE = {
     "system_names",
     "arguments",
     "command",
+    "wandb_login",
 }
 TORCH_FREE |= {"run_folder", "storage"}
 """Parts of the core that need neither torch nor numpy, and that analysis may import."""
@@ -172,11 +174,12 @@ def test_the_core_imports_torch_numpy_and_the_standard_library_only():
     ]
     lazy = [
         item
-        for item in imports_of(ROOT / "lvae_core/storage/fsspec_store.py")
-        if item.module.split(".")[0] == "fsspec"
+        for module, library in (("storage/fsspec_store.py", "fsspec"), ("wandb_login.py", "wandb"))
+        for item in imports_of(ROOT / "lvae_core" / module)
+        if item.module.split(".")[0] == library
     ]
-    assert lazy, "fsspec_store.py reads object stores"
-    assert not any(item.top_level for item in lazy), "fsspec is imported only when a URL needs it"
+    assert len({item.file for item in lazy}) == 2, "they read object stores, and log in to W&B"
+    assert not any(item.top_level for item in lazy), "imported only when a URL or the user needs it"
     assert wrong == [str(item) for item in lazy]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -18,11 +17,10 @@ from typing import Any, Literal
 
 import requests
 import wandb
-from wandb.sdk.lib import wbauth
 from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
-from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import DamagedError, RunFolder
+from lvae_core.wandb_login import base_url
 from sweeps.cluster.replaced import environment
 from sweeps.wandb_mirror.content import FAILURE, JOB_TYPE, POINT_METRICS, STEP, Content, is_same_line
 from sweeps.wandb_mirror.cursor import Cursor, read_cursor, sole_sender, write_cursor
@@ -71,20 +69,6 @@ class Target:
         if self.mode == "offline":
             return f"offline {Path(self.folder).absolute()} {project}"
         return f"{base_url()} {project}"
-
-
-def base_url() -> str:
-    """The server's address."""
-    return str(wandb.setup().settings.base_url)
-
-
-def require_key() -> None:
-    """Log in with the user's key; raises InputError if there is none."""
-    if not wbauth.authenticate_session(host=base_url(), source="lvae", prompt=False, no_offline=True):
-        raise InputError(
-            f"no API key for {base_url()}; set WANDB_API_KEY, or run `wandb login`, which keeps one in "
-            "~/.netrc"
-        )
 
 
 def reachable() -> bool:
@@ -270,24 +254,6 @@ def forget_all() -> None:
     """Restart the library: otherwise it treats a run that it failed to open as still open."""
     with contextlib.suppress(Exception):
         wandb.teardown(exit_code=1)
-
-
-def prepare_environment() -> None:
-    """Ignore WANDB_* variables that are meant for single runs; send no error reports to third parties."""
-    for name in (
-        "SWEEP_ID",
-        "RUN_ID",
-        "RESUME",
-        "NAME",
-        "RUN_GROUP",
-        "JOB_TYPE",
-        "TAGS",
-        "MODE",
-        "SERVICE",
-    ):
-        os.environ.pop(f"WANDB_{name}", None)
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    os.environ.setdefault("WANDB_SILENT", "true")
 
 
 _QUIET: Mapping[str, Any] = {

@@ -7,7 +7,6 @@ lost if it dies.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import IO
 
 from lvae_core.errors import InputError
 from lvae_core.messages import next_line
+from lvae_core.wandb_login import require_wandb
 from sweeps.options import Mode
 from sweeps.wandb_mirror.follow import FLUSH_SECONDS
 
@@ -80,12 +80,6 @@ def mirrored(
             child.kill()
             child.wait()
             _close_input(child)
-
-
-def require_wandb(user: str) -> None:
-    """Raise InputError if the library is not installed; ``user``: the command or option that needs it."""
-    if importlib.util.find_spec("wandb") is None:
-        raise InputError(f"{user}: wandb is not installed; pip install -c constraints.txt -e '.[wandb]'")
 
 
 def push_options(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -24,16 +23,6 @@ def sync(server: Server, home: Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stderr
-
-
-def test_variables_that_are_meant_for_single_runs_are_ignored_even_if_empty(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from sweeps.wandb_mirror.client import prepare_environment
-
-    monkeypatch.setattr(os, "environ", {"WANDB_MODE": "", "WANDB_NAME": "mine", "WANDB_DIR": "there"})
-    prepare_environment()
-    assert set(os.environ) == {"WANDB_DIR", "WANDB_ERROR_REPORTING", "WANDB_SILENT"}
 
 
 def test_directories_of_an_interrupted_and_resumed_study_make_whole_runs(

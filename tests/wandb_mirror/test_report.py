@@ -182,6 +182,7 @@ def test_unusable_input_is_one_line(server: Server, home: Path, tmp_path: Path) 
     complete(begin(tmp_path / "study", epochs=1))
     for study, key, beginning in (
         (tmp_path / "study", None, f"error: wandb_report.py: no API key for {server.url}"),
+        (tmp_path / "study", "no key", "error: wandb_report.py: WANDB_API_KEY invalid: "),
         (tmp_path / "nowhere", KEY, f"error: {tmp_path / 'nowhere'}: there is no such study"),
     ):
         done = command(server, home, "analysis/wandb_report.py", str(study), key=key)
