@@ -25,6 +25,7 @@ from sweeps.launching.session import Launch
 from sweeps.planning.loading import counted_operations, look_up
 from sweeps.planning.plan import Plan, PlannedRun
 from sweeps.planning.resources import Resources
+from sweeps.planning.times.durations import Speed
 from sweeps.planning.times.variants import variant_of
 from sweeps.planning.workload import Workload
 from sweeps.trials.history import History, describe
@@ -78,11 +79,10 @@ class Search:
         self.known: list[Trial] = []
         """The trials of all finished rounds."""
         self._runs: list[PlannedRun] = []
-        self.plan = Plan(self._runs, look_up([], corpora, study).speed)
-        """Every run of the search so far; it grows."""
+        """Every run of the search so far."""
         self._labels: dict[str, str] = {}
         self._variant_labels: dict[str, str] = {}
-        self.board = Board(self.plan.speed, 0, 0, {}, labels=self._labels, hide_test_scores=True, more=True)
+        self.board = Board(Speed(), 0, 0, {}, labels=self._labels, hide_test_scores=True, more=True)
         self.board.variant_labels = self._variant_labels
         self.board.mark_bounds([base])
         self._folders: dict[str, str] = {}
@@ -90,6 +90,11 @@ class Search:
         self._retry = retry_failed
         self._started: set[str] = set()
         self._check_study()
+
+    @property
+    def plan(self) -> Plan:
+        """Every run of the search so far, and the times that are known by now."""
+        return Plan(list(self._runs), self.board.speed)
 
     def _check_study(self) -> None:
         """Raise InputError if the study holds runs, but none of this search."""
@@ -123,7 +128,7 @@ class Search:
         new = max(0, self.rules.trials - len(points)) + sum(not run.begun for run in under_way)
         run = PlannedRun(config=largest(self.space, self.base), name="", status="left")
         # A launch needs a run; one that has begun needs no more room.
-        plan = Plan([run] * new or [replace(run, begun=True)], self.plan.speed)
+        plan = Plan([run] * new or [replace(run, begun=True)], self.board.speed)
         return Workload(plan=plan, corpora=self.corpora, study=self.study, resources=resources)
 
     def run(self, launch: Callable[[], Launch], display: Display) -> bool:
@@ -308,7 +313,7 @@ class Search:
         )
         self.board.speed = plan.speed
         runs = {run.name: run for run in plan.runs}
-        self._runs[:] = [*(run for run in self._runs if run.name not in runs), *runs.values()]
+        self._runs = [*(run for run in self._runs if run.name not in runs), *runs.values()]
         return runs
 
     def _lacks(self, run: PlannedRun, epoch: int | None) -> bool:

@@ -17,6 +17,7 @@ from lvae_core.training.trainer import execute
 from sweeps.launching.progress.display import Display
 from sweeps.launching.session import demand_of
 from sweeps.planning.resources import Resources
+from sweeps.planning.times.variants import variant_of
 from sweeps.trials.rules import Rules
 from sweeps.trials.tables import rules_text
 
@@ -53,6 +54,14 @@ def test_every_trial_is_a_whole_run_and_the_lowest_perplexity_is_the_best(tmp_pa
         lowest.append(min(perplexities))
     best = [trial.number for trial in found.best(3)]
     assert best == sorted(range(8), key=lambda number: lowest[number])[:3]
+
+
+def test_the_plan_of_a_search_has_its_runs_so_far_and_their_times(tmp_path):
+    assert search(tmp_path).plan.runs == []
+    found = finished(tmp_path)
+    assert len(found.plan.runs) == 8
+    for plan in (found.plan, found.expected_workload(Resources()).plan):
+        assert plan.speed.expected_seconds(variant_of(BASE)) is not None
 
 
 @pytest.mark.slow
