@@ -40,7 +40,7 @@ class Options:
         Literal["paper", "all", "demo"] | None, arg(help_behavior_hint="(default: paper)")
     ] = None
     """paper: the published grid of 120 runs. all: 150 runs, with the systems that its tables cite, in the
-    same study. demo: a small one on pydocs, minutes on two cores."""
+    same study. demo: a small one on topics and pydocs, minutes on two cores."""
     grid_file: Annotated[
         str | None, arg(name="grid", metavar="FILE", help_behavior_hint="(default: none)")
     ] = None

@@ -164,7 +164,8 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
     for note in (*launch_notes(plan, todo), unfit):
         if note:
             print_line(out, note)
-    out.print("a dry run: no run was started" if probes else "a dry run: nothing was started")
+    what = "no run" if probes else "nothing"
+    print_line(out, f"a dry run of {options.folder}: {what} was started")
 
 
 def shares_of(workload: Workload, todo: Sequence[PlannedRun]) -> dict[str, float]:

@@ -172,7 +172,10 @@ def _differences(runs: Sequence[Run]) -> list[str]:
 
 
 def _differing_fields(runs: Sequence[Run]) -> dict[tuple[str, str, str], list[str]]:
-    """Dataset, system and setting -> the fields in which their runs differ, without those in the name."""
+    """Dataset, system and setting -> the fields in which their runs differ, without those in the name.
+
+    A field that has one value in all runs that read it follows from another one.
+    """
     values: dict[tuple[str, str, str], dict[str, set[str]]] = {run.group: {} for run in runs}
     for run in runs:
         if run.config:
@@ -180,7 +183,7 @@ def _differing_fields(runs: Sequence[Run]) -> dict[tuple[str, str, str], list[st
                 if name not in _IN_THE_NAME:
                     values[run.group].setdefault(name, set()).add(value_text(run.config, name))
     return {
-        group: [name for name, texts in fields.items() if len(texts) > 1]
+        group: [name for name, texts in fields.items() if len(texts - {UNREAD}) > 1]
         for group, fields in values.items()
     }
 

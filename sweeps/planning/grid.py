@@ -171,15 +171,19 @@ class Grid:
             fields: changed fields of the grid; each that some systems do not have, or that has no effect
                 in some, gets a line.
         """
-        lines = []
+        ignored: dict[tuple[str, int], list[str]] = {}
         for field in fields:
-            ignoring = [(grid, cell) for grid, cell, ignored in self._cells if field in ignored]
+            ignoring = [(grid, cell) for grid, cell, left in self._cells if field in left]
             if ignoring:
                 names = ", ".join(dict.fromkeys(system_name(cell, field) for _, cell in ignoring))
-                count, total = (
-                    sum(len(g.seed_list) for g, *_ in cells) for cells in (ignoring, self._cells)
-                )
-                lines.append(f"{names}: no {field}; {count} of {total} runs ignore it")
+                count = sum(len(grid.seed_list) for grid, _ in ignoring)
+                ignored.setdefault((names, count), []).append(field)
+        total = sum(len(grid.seed_list) for grid, *_ in self._cells)
+        lines = []
+        for (names, count), unread in ignored.items():
+            them = "it" if len(unread) == 1 else "them"
+            lines.append(f"{names}: no {', '.join(unread)}; {count} of {total} runs ignore {them}")
+        for field in fields:
             lines += self._without_effect(field)
         cells = [cell for _, cell, _ in self._cells]
         if averaged := [cell for cell in cells if cell.averaging == "hidden"]:

@@ -45,6 +45,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     (total,) = [line for line in done.stdout.splitlines() if "│ all" in line]
     assert total.replace("│", "").split()[:4] == ["all", "33", "0", "0"]
+    assert done.stdout.splitlines()[-1] == "a dry run of runs/demo: nothing was started"
     assert "about: rough times, from counted operations" in done.stdout
     assert list(tmp_path.iterdir()) == []
 

@@ -131,6 +131,17 @@ def test_what_differs_between_datasets_is_not_listed_and_what_differs_within_one
     assert differing == {"toy": set(), "topics": {"latent_size=2", "latent_size=3"}}
 
 
+def test_a_field_that_only_some_runs_read_is_listed_only_if_it_differs_among_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = recipe("lstm-vae", dataset="toy", num_samples=1)
+    for dropout in (0.0, 0.3):  # without dropout, no run reads how its masks are drawn
+        write_config(tmp_path / "study", replace(base, dropout=dropout))
+    assert runs.main(["list", str(tmp_path / "study")]) == 0
+    lines = capsys.readouterr().out.splitlines()[:-1]
+    assert [line.partition("B  ")[2] for line in lines] == ["dropout=0", "dropout=0.3"]
+
+
 def test_runs_of_one_seed_are_in_the_order_of_their_values(tmp_path: Path) -> None:
     place = tmp_path / "study"
     for seed in (10, 9):

@@ -92,10 +92,9 @@ def print_overview(console: Console, columns: Sequence[Column]) -> None:
 
 
 def common_seeds(columns: Sequence[Column]) -> str | None:
-    """The seeds of an overview if it has no axes and every variant has the same seeds."""
+    """The seeds of an overview if every variant has the same ones."""
     (seeds,) = (set(column.values) for column in columns if column.heading == "seeds")
-    axes = any(column.group == "axes" for column in columns)
-    return None if axes or len(seeds) > 1 else seeds.pop()
+    return None if len(seeds) > 1 else seeds.pop()
 
 
 def axes_of(configs: Iterable[RunConfig]) -> list[str]:

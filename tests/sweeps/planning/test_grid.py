@@ -208,6 +208,20 @@ def test_a_grid_with_invalid_runs_is_refused(changes, message):
     assert message in str(caught.value)
 
 
+def test_one_note_names_all_fields_that_some_runs_ignore():
+    grid = replace(
+        TOY,
+        systems={"lstm-lm": (1,), "lstm-vae": (1,), "sa-vae": (1,)},
+        settings=("standard",),
+        seeds=(0, 1),
+        changes=("latent_size=2", "iw_samples=9", "svi_steps=3"),
+    )
+    assert grid.notes(grid.fields) == [
+        "lstm-lm: no latent_size, iw_samples; 2 of 6 runs ignore them",
+        "lstm-lm, lstm-vae: no svi_steps; 4 of 6 runs ignore it",
+    ]
+
+
 def test_a_note_names_fields_without_effect_and_counts_the_runs_that_repeat_each_other():
     grid = replace(
         TOY,
