@@ -74,11 +74,11 @@ def error_text(error: float, least: int = 1) -> str:
     return f"±{error:.{decimals(error, least)}f}"
 
 
-def t_interval(n: int, mean: float, std: float | None, level: float = LEVEL) -> Interval | None:
+def t_interval(n: int, mean: float, std: float | None) -> Interval | None:
     """Student's interval for the mean of ``n`` values; None for one value, which has no ``std``."""
     if std is None or n < 2:
         return None
-    half = _t_quantile(n - 1, level) * std / math.sqrt(n)
+    half = _t_quantile(n - 1) * std / math.sqrt(n)
     return Interval(mean - half, mean + half)
 
 
@@ -121,7 +121,7 @@ def welch(a: Moments, b: Moments) -> tuple[Interval | None, float | None]:
     share = va / (va + vb)
     freedom = 1 / (share**2 / (a.n - 1) + (1 - share) ** 2 / (b.n - 1))
     error = math.sqrt(va + vb)
-    half = _t_quantile(freedom, LEVEL) * error
+    half = _t_quantile(freedom) * error
     return Interval(difference - half, difference + half), _two_sided(difference, error, freedom)
 
 
@@ -180,8 +180,9 @@ def _bootstrap(
     return ends
 
 
-def _t_quantile(freedom: float, level: float) -> float:
-    return float(special.stdtrit(freedom, (1 + level) / 2))
+def _t_quantile(freedom: float) -> float:
+    """The upper end of Student's central interval of :data:`LEVEL`."""
+    return float(special.stdtrit(freedom, (1 + LEVEL) / 2))
 
 
 def _two_sided(difference: float, error: float, freedom: float) -> float:
