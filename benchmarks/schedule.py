@@ -39,7 +39,7 @@ from lvae_core.run_folder.names import CellName, RunName
 from lvae_core.run_folder.study import Study
 from sweeps.planning.grids.files import PRESETS
 from sweeps.planning.times.durations import format_duration
-from sweeps.planning.times.list_scheduling import Work, longest_first, lower_bound, schedule
+from sweeps.planning.times.list_scheduling import ScheduledRun, longest_first, lower_bound, schedule
 
 RANDOM_ORDERS = 200
 
@@ -211,12 +211,12 @@ def order_table(configs: Sequence[RunConfig], times: Times, devices: Sequence[in
     for epochs, actual in (("30", expected), ("15 to 30", varied)):
         table.add_section()
         for number in devices:
-            bound = lower_bound([Work(actual[config]) for config in configs], number)
+            bound = lower_bound([ScheduledRun(actual[config]) for config in configs], number)
 
             def ratio(
                 order: Sequence[RunConfig], number: int = number, actual=actual, bound=bound
             ) -> float:
-                return schedule([Work(actual[config]) for config in order], number).makespan / bound
+                return schedule([ScheduledRun(actual[config]) for config in order], number).makespan / bound
 
             random = [ratio(order) for order in shuffled]
             ratios = (

@@ -60,7 +60,7 @@ from sweeps.planning.saved_runs import saved_text
 from sweeps.planning.times.calibration import add_rough_times
 from sweeps.sweep import on_wandb, warn_of_damages
 from sweeps.trials.asha import AshaSearch
-from sweeps.trials.budget import budget_table, expected_works, verdict_text, verdict_warning
+from sweeps.trials.budget import budget_table, runs_left, verdict_text, verdict_warning
 from sweeps.trials.cheap import cheap_config, cheap_notes
 from sweeps.trials.fresh_seeds import fresh_configs, fresh_points, rerun
 from sweeps.trials.history import recorded_space
@@ -210,8 +210,8 @@ def _dry_run(options: Options, base: RunConfig, search: Search, out: Console) ->
     is_remote = options.launch.address is not None
     rough = add_rough_times(trial, search.corpora, options.launch.resources(), is_remote=is_remote)
     share = options.launch.resources().share
-    works = expected_works(search, trial.speed, plan, fresh_runs, share, retries=len(again))
-    tables = [*([trials_table(search)] if search.known else []), budget_table(works)]
+    left_to_do = runs_left(search, trial.speed, plan, fresh_runs, share, retries=len(again))
+    tables = [*([trials_table(search)] if search.known else []), budget_table(left_to_do)]
     out.print(*tables)
     if rough:
         out.print(rough, soft_wrap=True)

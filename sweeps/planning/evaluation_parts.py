@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from lvae_core.run_folder.evaluations import part_count
-from sweeps.planning.times.list_scheduling import Work, slots_on
+from sweeps.planning.times.list_scheduling import ScheduledRun, slots_on
 from sweeps.planning.workload import Workload
 
 PART_SECONDS = 600.0
@@ -59,7 +59,7 @@ def evaluation_parts(workload: Workload, waiting: Collection[str], slots: int) -
     return parts
 
 
-def divided(evaluations: Sequence[Work], devices: int, at_once: int = 0) -> list[Work]:
+def divided(evaluations: Sequence[ScheduledRun], devices: int, at_once: int = 0) -> list[ScheduledRun]:
     """The same evaluations as a launch divides them on so many devices.
 
     Args:
@@ -67,12 +67,12 @@ def divided(evaluations: Sequence[Work], devices: int, at_once: int = 0) -> list
         devices: the number of devices.
         at_once: the limit on runs at once; 0: none.
     """
-    slots = slots_on(devices, max((work.share for work in evaluations), default=1.0))
+    slots = slots_on(devices, max((run.share for run in evaluations), default=1.0))
     slots = min(slots, at_once or slots)
-    counts = [_count(work.seconds, len(evaluations), slots) for work in evaluations]
+    counts = [_count(run.seconds, len(evaluations), slots) for run in evaluations]
     return [
-        Work(work.seconds / count, work.share)
-        for work, count in zip(evaluations, counts, strict=True)
+        ScheduledRun(run.seconds / count, run.share)
+        for run, count in zip(evaluations, counts, strict=True)
         for _ in range(count)
     ]
 

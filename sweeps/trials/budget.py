@@ -21,7 +21,7 @@ from sweeps.trials.search import Search
 
 
 @dataclass(frozen=True)
-class Work:
+class RunsLeft:
     """Some runs that are left to do."""
 
     name: str
@@ -59,9 +59,9 @@ def epochs_left(rules: Rules, trials: int, epochs: float, known: Sequence[Trial]
     return total
 
 
-def expected_works(
+def runs_left(
     search: Search, speed: Speed, fresh: Plan, fresh_runs: int, share: float, *, retries: int = 0
-) -> list[Work]:
+) -> list[RunsLeft]:
     """The trials and the runs on fresh seeds that are left, with the times that are known.
 
     Trained runs on fresh seeds that a launch evaluates again have a line if there are any.
@@ -88,15 +88,15 @@ def expected_works(
         seconds = whole * operations(fresh.runs[0].config, corpus) / operations(base, corpus)
     rough = speed.is_rough(variant_of(base))
     fresh_rough = rough if not known else any(map(fresh.speed.is_rough, fresh.variants()))
-    works = [
-        Work("trials", trials, trial, share, rough),
-        Work("runs on fresh seeds", fresh_runs, seconds, share, fresh_rough),
+    lines = [
+        RunsLeft("trials", trials, trial, share, rough),
+        RunsLeft("runs on fresh seeds", fresh_runs, seconds, share, fresh_rough),
     ]
     if again := fresh.with_status("evaluate"):
         each = [fresh.speed.evaluation_seconds(run.variant) for run in again]
         mean = None if None in each else fmean(second or 0.0 for second in each)
-        works.append(Work("to evaluate again", len(again), mean, share))
-    return works
+        lines.append(RunsLeft("to evaluate again", len(again), mean, share))
+    return lines
 
 
 def _epochs_to_train(search: Search, trials: int, epochs: float, retries: int) -> float:
@@ -164,18 +164,18 @@ def _reach_text(seeds: int, comparisons: int) -> str:
     return f"{possible} significant difference is possible: {reached}"
 
 
-def budget_table(works: Sequence[Work]) -> Table:
+def budget_table(lines: Sequence[RunsLeft]) -> Table:
     """Runs and hours that are left, without what early stopping saves."""
     table = Table("left to do", title="at most")
     for heading in ("runs", "time per run", "device-hours"):
         table.add_column(heading, justify="right")
-    for work in works:
-        seconds = time_text(work.seconds, is_rough=work.is_rough)
-        table.add_row(work.name, str(work.runs), seconds if work.runs else "", _text(work.hours))
+    for line in lines:
+        seconds = time_text(line.seconds, is_rough=line.is_rough)
+        table.add_row(line.name, str(line.runs), seconds if line.runs else "", _text(line.hours))
     table.add_section()
-    hours = [work.hours for work in works]
+    hours = [line.hours for line in lines]
     total = None if None in hours else sum(hour or 0.0 for hour in hours)
-    table.add_row("all", str(sum(work.runs for work in works)), "", _text(total))
+    table.add_row("all", str(sum(line.runs for line in lines)), "", _text(total))
     return table
 
 

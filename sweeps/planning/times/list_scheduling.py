@@ -16,7 +16,7 @@ WASTE = 1.05
 """A plan that takes more than this factor of its shortest possible time is worth more devices."""
 
 
-class Work(NamedTuple):
+class ScheduledRun(NamedTuple):
     """A run in a schedule."""
 
     seconds: float
@@ -51,7 +51,7 @@ class Schedule(NamedTuple):
     """Device-seconds until each device has ended its last run: the cost if idle devices are released."""
 
 
-def schedule(runs: Sequence[Work], devices: int, at_once: int = 0) -> Schedule:
+def schedule(runs: Sequence[ScheduledRun], devices: int, at_once: int = 0) -> Schedule:
     """Start each run, in this order, as soon as a device has room for it, and on the fullest such device.
 
     Args:
@@ -86,7 +86,7 @@ def _room(used: Sequence[float], share: float) -> tuple[int, ...] | None:
     return (max(room, key=lambda place: used[place]),) if room else None
 
 
-def lower_bound(runs: Sequence[Work], devices: int, at_once: int = 0) -> float:
+def lower_bound(runs: Sequence[ScheduledRun], devices: int, at_once: int = 0) -> float:
     """A time before which no schedule ends: all work spread evenly, or the longest run alone.
 
     Args:
@@ -113,7 +113,7 @@ def slots_on(devices: float, share: float) -> int:
     return int(devices / share + 1e-9)
 
 
-def useful_slots(runs: Sequence[Work]) -> int:
+def useful_slots(runs: Sequence[ScheduledRun]) -> int:
     """The number of runs at once that is worth asking devices for.
 
     With fewer, the plan takes noticeably longer; with more, it does not end noticeably earlier, because its
@@ -135,7 +135,7 @@ def useful_slots(runs: Sequence[Work]) -> int:
     return low
 
 
-def makespan(runs: Sequence[Work], slots: int) -> float:
+def makespan(runs: Sequence[ScheduledRun], slots: int) -> float:
     """The makespan if each run takes one slot; fast enough for thousands of runs."""
     free = [0.0] * slots
     for run in runs:
@@ -153,7 +153,7 @@ def concurrency(seconds: Sequence[float | None], limit: int) -> int:
         seconds: of each run, longest first; None: not known from similar runs.
         limit: the user's limit; 0: none.
     """
-    works = [Work(value) for value in seconds if value is not None]
-    if len(works) < len(seconds) or (wanted := useful_slots(works)) >= len(seconds):
+    runs = [ScheduledRun(value) for value in seconds if value is not None]
+    if len(runs) < len(seconds) or (wanted := useful_slots(runs)) >= len(seconds):
         return limit
     return min(wanted, limit) if limit else wanted

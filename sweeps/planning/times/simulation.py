@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sweeps.planning.evaluation_parts import divided
-from sweeps.planning.times.list_scheduling import Work, longest_first, lower_bound, schedule
+from sweeps.planning.times.list_scheduling import ScheduledRun, longest_first, lower_bound, schedule
 from sweeps.planning.times.remaining import seconds_left
 from sweeps.planning.workload import Workload
 
@@ -27,7 +27,7 @@ class Forecast(NamedTuple):
 class SimulatedLaunch:
     """The runs of a launch, with the seconds that each still needs."""
 
-    waves: Sequence[Sequence[Work]]
+    waves: Sequence[Sequence[ScheduledRun]]
     """The runs of each wave, in the order of their start. A wave starts when the one before has ended: its
     runs start their encoders from some of those."""
     at_once: int = 0
@@ -37,7 +37,7 @@ class SimulatedLaunch:
 
     def on(self, devices: int) -> Forecast | None:
         """Simulate it on so many devices; None: they are too few for one of the runs."""
-        if devices < max((work.share for wave in self.waves for work in wave), default=0.0):
+        if devices < max((run.share for wave in self.waves for run in wave), default=0.0):
             return None
         waves = self.waves
         if self.divides:
@@ -61,14 +61,14 @@ def simulated_launch(workload: Workload) -> SimulatedLaunch | None:
     parents = {run.waits_for for run in workload.runs}
     # As in a launch, the runs for which others wait come first.
     order = sorted(longest_first(runs, left.__getitem__), key=lambda name: name not in parents)
-    waves: dict[int, list[Work]] = {}
+    waves: dict[int, list[ScheduledRun]] = {}
     for name in order:
         if (seconds := left[name]) is None:
             return None
         wave, parent = 0, runs[name].waits_for
         while parent in runs:
             wave, parent = wave + 1, runs[parent].waits_for
-        waves.setdefault(wave, []).append(Work(seconds, workload.resources_of(name).share))
+        waves.setdefault(wave, []).append(ScheduledRun(seconds, workload.resources_of(name).share))
     return SimulatedLaunch(
         [waves[wave] for wave in sorted(waves)],
         workload.resources.max_concurrent,

@@ -12,7 +12,7 @@ from lvae_core.data.corpus import load
 from lvae_core.run_folder.evaluations import progress_file
 from lvae_core.run_folder.study import Study
 from sweeps.planning.evaluation_parts import PART_SECONDS, divided, evaluation_parts
-from sweeps.planning.times.list_scheduling import Work
+from sweeps.planning.times.list_scheduling import ScheduledRun
 from sweeps.planning.times.simulation import simulated_launch
 from sweeps.planning.workload import Workload
 
@@ -108,6 +108,6 @@ def test_a_dry_run_counts_with_parts_only_if_nothing_is_trained(study):
 
 def test_there_are_no_more_parts_than_runs_at_once():
     # One on each of four devices, of which each has 0.4 to spare; not 6 in two rounds.
-    assert divided([Work(6000.0, 0.6)], 4) == [Work(1500.0, 0.6)] * 4
-    assert divided([Work(6000.0, 0.6)], 4, at_once=3) == [Work(2000.0, 0.6)] * 3
-    assert divided([Work(6000.0, 0.6)], 4, at_once=99) == [Work(1500.0, 0.6)] * 4
+    assert divided([ScheduledRun(6000.0, 0.6)], 4) == [ScheduledRun(1500.0, 0.6)] * 4
+    assert divided([ScheduledRun(6000.0, 0.6)], 4, at_once=3) == [ScheduledRun(2000.0, 0.6)] * 3
+    assert divided([ScheduledRun(6000.0, 0.6)], 4, at_once=99) == [ScheduledRun(1500.0, 0.6)] * 4

@@ -11,7 +11,7 @@ import pytest
 from sweeps.planning.loading import look_up
 from sweeps.planning.times.durations import Speed
 from sweeps.planning.times.variants import variant_of
-from sweeps.trials.budget import Work, epochs_left, expected_works, reach, verdict_text
+from sweeps.trials.budget import RunsLeft, epochs_left, reach, runs_left, verdict_text
 from sweeps.trials.options import Options
 from sweeps.trials.progress import coming
 from sweeps.trials.rules import Rules
@@ -79,26 +79,26 @@ def test_the_epochs_that_rungs_let_trials_train(rules, trials, epochs):
     assert epochs_left(rules, trials, 12) == epochs
 
 
-def trials_left(found: Search, retries: int = 0) -> Work:
+def trials_left(found: Search, retries: int = 0) -> RunsLeft:
     """What is left of the trials, if a whole run takes 100 s."""
     found.read_finished_rounds()
     speed = Speed()
     speed.add(variant_of(found.base), 90.0, 10.0)
     fresh = look_up([], found.corpora, found.study)
-    return expected_works(found, speed, fresh, 0, 1.0, retries=retries)[0]
+    return runs_left(found, speed, fresh, 0, 1.0, retries=retries)[0]
 
 
 def test_with_asha_the_trials_that_wait_at_a_rung_are_left(tmp_path):
     rules = replace(ASHA, trials=3)
-    work = trials_left(search(tmp_path, rules))
+    left = trials_left(search(tmp_path, rules))
     # At most three trials train one epoch, two another one, and one the last two.
-    assert (work.runs, work.seconds) == (3, pytest.approx(100 * (3 + 2 + 2) / (3 * 4)))
+    assert (left.runs, left.seconds) == (3, pytest.approx(100 * (3 + 2 + 2) / (3 * 4)))
     found = search(tmp_path, rules)
     continue_search(found, stop_after=3)  # all have reached the first rung, and none the second
     found = search(tmp_path, rules)
-    work = trials_left(found)
+    left = trials_left(found)
     assert [len(trial.scores) for trial in found.known] == [1, 1, 1]
-    assert (work.runs, work.seconds) == (3, pytest.approx(100 * (2 + 2) / (3 * 4)))
+    assert (left.runs, left.seconds) == (3, pytest.approx(100 * (2 + 2) / (3 * 4)))
     assert coming(found) == 3
     finished(tmp_path, rules)
     ended = search(tmp_path, rules)
@@ -108,8 +108,8 @@ def test_with_asha_the_trials_that_wait_at_a_rung_are_left(tmp_path):
 def test_finished_trials_of_a_round_under_way_are_not_left_but_may_be_among_the_best(tmp_path):
     continue_search(search(tmp_path), stop_after=6)
     found = search(tmp_path)
-    work = trials_left(found)
-    assert (work.runs, work.seconds) == (2, 100.0)
+    left = trials_left(found)
+    assert (left.runs, left.seconds) == (2, 100.0)
     assert (len(found.known), coming(found)) == (4, 4)
 
 
@@ -131,11 +131,11 @@ def test_a_run_that_its_steps_end_reaches_no_later_rung(tmp_path):
     """Six steps are an epoch, and a whole run has nine: at the second rung nothing is left to train."""
     assert CORPUS.train.num_batches(search(tmp_path).base) == 6
     rules = replace(HALVING, trials=4)
-    work = trials_left(search(tmp_path, rules, fields={"max_steps": 9}))
-    assert (work.runs, work.seconds) == (4, pytest.approx(100 * (4 * 1 + 2 * 0.5) / (4 * 1.5)))
+    left = trials_left(search(tmp_path, rules, fields={"max_steps": 9}))
+    assert (left.runs, left.seconds) == (4, pytest.approx(100 * (4 * 1 + 2 * 0.5) / (4 * 1.5)))
 
 
 def test_hours_are_products_and_unknown_times_have_none():
-    assert Work("trials", 6, 1800.0, 0.25).hours == 6 * 0.5 * 0.25
-    assert Work("trials", 6, None).hours is None
-    assert Work("trials", 0, None).hours == 0.0
+    assert RunsLeft("trials", 6, 1800.0, 0.25).hours == 6 * 0.5 * 0.25
+    assert RunsLeft("trials", 6, None).hours is None
+    assert RunsLeft("trials", 0, None).hours == 0.0

@@ -20,7 +20,7 @@ from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.probe_results import FILE, ProbeResult, ProbeResults, key
 from sweeps.planning.times.cost import devices_table, variant_costs
 from sweeps.planning.times.durations import Counted, Speed
-from sweeps.planning.times.list_scheduling import Work
+from sweeps.planning.times.list_scheduling import ScheduledRun
 from sweeps.planning.times.plan_table import plan_table, print_costs
 from sweeps.planning.times.simulation import SimulatedLaunch
 from sweeps.planning.times.variants import variant_of
@@ -65,7 +65,7 @@ def test_hours_and_dollars_are_products(tmp_path):
 
 
 def test_time_and_money_on_devices():
-    launch = SimulatedLaunch([[Work(3600.0)] * 2 + [Work(1800.0, 0.25)] * 8])
+    launch = SimulatedLaunch([[ScheduledRun(3600.0)] * 2 + [ScheduledRun(1800.0, 0.25)] * 8])
     printed = text(devices_table(launch, (1, 3, 100), 3.0))
     # One device: 1 h, 1 h, then two waves of four short ones.
     assert row(printed, "1") == ["3", "h", "00", "min", "3", "h", "00", "min", "$9.00", "$9.00"]
@@ -75,7 +75,7 @@ def test_time_and_money_on_devices():
     assert row(printed, "100")[-2:] == ["$9.00", "$300.00"]
     # More than the runs can use have a price, too.
     assert row(text(devices_table(launch, (10**15,), 3.0)), str(10**15))[-1] == f"${3 * 10**15:,}.00"
-    whole = text(devices_table(SimulatedLaunch([[Work(60.0, 4.0)]]), (2,), None))
+    whole = text(devices_table(SimulatedLaunch([[ScheduledRun(60.0, 4.0)]]), (2,), None))
     assert row(whole, "2") == ["too", "few", "for", "one", "run"]
 
 

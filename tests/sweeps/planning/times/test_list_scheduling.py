@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps.planning.times.list_scheduling import (
-    Work,
+    ScheduledRun,
     longest_first,
     lower_bound,
     makespan,
@@ -19,7 +19,7 @@ from sweeps.planning.times.list_scheduling import (
 )
 
 RUNS = st.lists(
-    st.builds(Work, st.integers(1, 50).map(float), st.sampled_from([0.25, 1 / 3, 0.5, 1.0])),
+    st.builds(ScheduledRun, st.integers(1, 50).map(float), st.sampled_from([0.25, 1 / 3, 0.5, 1.0])),
     min_size=1,
     max_size=12,
 )
@@ -27,7 +27,7 @@ RUNS = st.lists(
 
 def test_a_schedule_drawn_by_hand():
     # Two devices: 3 | 2 2 would be best; in the order 2 2 3 the last starts at 2 and ends at 5.
-    in_order = [Work(2.0), Work(2.0), Work(3.0)]
+    in_order = [ScheduledRun(2.0), ScheduledRun(2.0), ScheduledRun(3.0)]
     assert schedule(in_order, 2) == (5.0, 5.0 + 2.0)
     longest = longest_first(in_order, lambda run: run.seconds)
     assert schedule(longest, 2) == (4.0, 3.0 + 4.0)
@@ -35,16 +35,17 @@ def test_a_schedule_drawn_by_hand():
 
 
 def test_shares_of_a_device_fill_it_before_the_next_is_begun():
-    assert schedule([Work(10.0, 1 / 3)] * 3, 2) == (10.0, 10.0)
-    assert schedule([Work(10.0, 1 / 3)] * 4, 1) == (20.0, 20.0)
+    assert schedule([ScheduledRun(10.0, 1 / 3)] * 3, 2) == (10.0, 10.0)
+    assert schedule([ScheduledRun(10.0, 1 / 3)] * 4, 1) == (20.0, 20.0)
     # The whole device waits until no third is taken any more; the last third waits for it.
-    assert schedule([Work(4.0, 1 / 3), Work(9.0, 1 / 3), Work(5.0), Work(1.0, 1 / 3)], 1).makespan == 15.0
+    runs = [(4.0, 1 / 3), (9.0, 1 / 3), (5.0, 1.0), (1.0, 1 / 3)]
+    assert schedule([ScheduledRun(*run) for run in runs], 1).makespan == 15.0
     # One that takes two devices.
-    assert schedule([Work(3.0), Work(2.0, 2.0), Work(3.0)], 2) == (8.0, 8.0 + 5.0)
+    assert schedule([ScheduledRun(3.0), ScheduledRun(2.0, 2.0), ScheduledRun(3.0)], 2) == (8.0, 8.0 + 5.0)
 
 
 def test_no_more_runs_are_under_way_than_the_limit_allows():
-    runs = [Work(5.0), Work(4.0), Work(3.0), Work(1.0, 0.5)]
+    runs = [ScheduledRun(5.0), ScheduledRun(4.0), ScheduledRun(3.0), ScheduledRun(1.0, 0.5)]
     # Two at once: 5 1 | 4 3, on two of the eight devices.
     assert schedule(runs, 8, at_once=2) == (7.0, 6.0 + 7.0)
     assert lower_bound(runs, 8, at_once=2) == 13.0 / 2
@@ -56,7 +57,7 @@ def test_no_more_runs_are_under_way_than_the_limit_allows():
 
 
 def test_devices_that_no_run_can_be_on_cost_no_memory():
-    runs = [Work(5.0), Work(4.0, 3.0), Work(3.0, 0.5), Work(3.0, 0.5)]
+    runs = [ScheduledRun(5.0), ScheduledRun(4.0, 3.0), ScheduledRun(3.0, 0.5), ScheduledRun(3.0, 0.5)]
     assert schedule(runs, 10**15) == (5.0, 5.0 + 3 * 4.0 + 3.0)
     assert schedule(runs, 10**15, at_once=1) == (15.0, 15.0 + 9.0 + 9.0)
 
@@ -84,8 +85,8 @@ def test_a_run_fits_on_one_device_or_on_whole_ones(devices, share, slots):
 def test_as_many_runs_as_slots_end_in_one_round_and_one_more_in_two(devices, share):
     slots = slots_on(devices, share)
     if slots:
-        assert schedule([Work(1.0, share)] * slots, devices).makespan == 1.0
-        assert schedule([Work(1.0, share)] * (slots + 1), devices).makespan == 2.0
+        assert schedule([ScheduledRun(1.0, share)] * slots, devices).makespan == 1.0
+        assert schedule([ScheduledRun(1.0, share)] * (slots + 1), devices).makespan == 2.0
     else:
         assert devices < share
 
@@ -109,7 +110,7 @@ def test_longest_first_is_within_four_thirds_of_the_best(seconds, devices):
         )
         for places in itertools.product(range(devices), repeat=len(seconds))
     )
-    order = longest_first([Work(s) for s in seconds], lambda run: run.seconds)
+    order = longest_first([ScheduledRun(s) for s in seconds], lambda run: run.seconds)
     assert schedule(order, devices).makespan <= (4 / 3 - 1 / (3 * devices)) * min(loads) + 1e-9
 
 
@@ -129,11 +130,11 @@ def test_runs_of_unknown_time_go_first_and_equals_keep_their_order():
     ],
 )
 def test_no_more_slots_than_shorten_the_plan(seconds, slots):
-    assert useful_slots([Work(s) for s in seconds]) == slots
+    assert useful_slots([ScheduledRun(s) for s in seconds]) == slots
 
 
 def test_ten_thousand_runs_are_scheduled_quickly():
-    runs = [Work(1000.0 - k / 10) for k in range(10_000)]
+    runs = [ScheduledRun(1000.0 - k / 10) for k in range(10_000)]
     slots = useful_slots(runs)
     total, longest = sum(run.seconds for run in runs), 1000.0
     assert total / longest / 1.05 <= slots <= total / longest

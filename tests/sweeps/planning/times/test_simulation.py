@@ -15,7 +15,7 @@ from sweeps.paper_grid import main
 from sweeps.planning.plan import Plan, PlannedRun
 from sweeps.planning.resources import Resources
 from sweeps.planning.times.durations import Speed, format_duration
-from sweeps.planning.times.list_scheduling import Work
+from sweeps.planning.times.list_scheduling import ScheduledRun
 from sweeps.planning.times.simulation import SimulatedLaunch, simulated_launch
 from sweeps.planning.workload import Workload
 
@@ -97,7 +97,7 @@ def test_the_limit_on_runs_at_once_holds_on_any_number_of_devices():
     assert launch.on(8) == launch.on(1) == pytest.approx((68, 68, 68))
     shares = simulated(workload_of(FAMILIES, Resources(gpus=0.25, max_concurrent=1)))
     assert shares.on(1) == pytest.approx((68, 68, 68))
-    of_evaluations = SimulatedLaunch([[Work(3600.0)]], at_once=4, divides=True)
+    of_evaluations = SimulatedLaunch([[ScheduledRun(3600.0)]], at_once=4, divides=True)
     assert of_evaluations.on(8) == (900.0, 900.0, 3600.0)  # not six parts of 600 s in two rounds
 
 
