@@ -122,6 +122,8 @@ class Options:
             raise InputError(
                 "--baseline: the baseline of --compare is its first study; leave --baseline out"
             )
+        if self.compare and self.published:
+            raise InputError("--published: --compare shows no published numbers; leave --published out")
         if self.every is not None and not 1 <= self.every < 1e6:
             raise InputError(f"--every {self.every:g}: must be at least 1 second")
         if self.every is not None and not self.watch:

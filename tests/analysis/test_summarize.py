@@ -92,6 +92,10 @@ def test_only_the_given_study_and_folder_are_used(tmp_path: Path, write_run: Wri
             "error: --baseline: the baseline of --compare is its first study; leave --baseline out",
         ),
         (
+            ("--compare", "study", "other", "--published", "more.csv"),
+            "error: --published: --compare shows no published numbers; leave --published out",
+        ),
+        (
             ("study", "--evaluation", "iw_samples=7"),
             "error: --evaluation iw_samples=7: no run has such an evaluation; all have iw_samples=500",
         ),
