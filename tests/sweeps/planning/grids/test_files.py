@@ -28,7 +28,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 # Written down when the presets were still Python, every recipe counted epochs without improvement in all,
-# and SA-VAE clipped batches: number of runs, and SHA-256 over a line for each run in order: its fingerprint
+# SA-VAE clipped batches, and the demo's VAEs were evaluated with 20 draws where they now have 24: number of runs, and SHA-256 over a line for each run in order: its fingerprint
 # for data of hash 0…0, the id of its evaluation, its seed.
 GOLDEN = {
     "paper": (120, "7e2293ff2a081cbbc9c7bd9e25cd70daf16c1a57ca95e18871019a86647a89d7"),
@@ -41,6 +41,7 @@ GOLDEN = {
 def test_presets_plan_the_runs_that_they_always_did(preset):
     by_batch = {"svi_max_sentence_norm": 0.0, "sa_clip": "consistent", "svi_max_grad_norm": 5.0}
     configs = [replace(c, patience_rule="in_all", **by_batch) for c in PRESETS[preset].grid.configs()]
+    configs = [replace(c, iw_samples=20) if c.iw_samples == 24 else c for c in configs]
     lines = "\n".join(f"{fingerprint(c, '0' * 64)} {evaluation_id(c)} {c.seed}" for c in configs)
     assert (len(configs), hashlib.sha256(lines.encode()).hexdigest()) == GOLDEN[preset]
 
