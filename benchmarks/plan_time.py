@@ -31,7 +31,7 @@ from lvae_core.run_folder.folder import metrics_sha256
 from lvae_core.run_folder.names import run_name
 from lvae_core.run_folder.study import Study
 from sweeps.planning.grid import Grid
-from sweeps.planning.plan import make_plan
+from sweeps.planning.run_lookup import make_plan
 
 DATA = hashlib.sha256(b"no data").hexdigest()
 ROWS = [

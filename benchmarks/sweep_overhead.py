@@ -41,7 +41,7 @@ from lvae_core.run_folder.study import Study
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.planning.grid import Grid
-from sweeps.planning.plan import make_plan
+from sweeps.planning.run_lookup import make_plan
 
 ONE_STEP = ("max_steps=1", "embedding_size=4", "hidden_size=4", "iw_samples=2", "mi_samples=2")
 SCRIPT = Path(__file__).parents[1] / "sweeps" / "paper_grid.py"

@@ -9,7 +9,8 @@ from types import TracebackType
 
 from lvae_core.errors import InputError
 from lvae_core.run_folder.study import Study
-from sweeps.planning.plan import PlannedRun, read_done
+from sweeps.planning.plan import PlannedRun
+from sweeps.planning.run_lookup import read_done
 
 
 class DoneRuns:

@@ -16,8 +16,9 @@ from lvae_core.model.counts import amount, evaluation_operations, operations
 from lvae_core.run_folder.study import Study
 from sweeps.planning.former_values import FormerValues, unreadable
 from sweeps.planning.parents import with_parents
-from sweeps.planning.plan import Plan, PlannedRun, make_plan
+from sweeps.planning.plan import Plan, PlannedRun
 from sweeps.planning.probe_results import ProbeResults, key
+from sweeps.planning.run_lookup import make_plan
 from sweeps.planning.times.durations import Counted
 from sweeps.planning.times.variants import product_sizes
 
@@ -102,7 +103,7 @@ def look_up(
 ) -> Plan:
     """Read the plan of ``configs`` from the study's folders. Raises InputError if they cannot be used.
 
-    For ``evaluate`` and ``known`` see :func:`sweeps.planning.plan.make_plan`.
+    For ``evaluate`` and ``known`` see :func:`sweeps.planning.run_lookup.make_plan`.
     """
     try:
         data = data_hashes(corpora)

@@ -15,7 +15,8 @@ from lvae_core.parents import parent_folder, parent_of
 from lvae_core.run_folder.folder import DamagedError
 from lvae_core.run_folder.lookup import check_parent
 from lvae_core.run_folder.study import Study
-from sweeps.planning.plan import Plan, PlannedRun, make_plan
+from sweeps.planning.plan import Plan, PlannedRun
+from sweeps.planning.run_lookup import make_plan
 
 
 def _is_trained(run: PlannedRun) -> bool:

@@ -8,7 +8,7 @@ from lvae_core.data.corpus import load
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.planning.grid import Grid
-from sweeps.planning.plan import make_plan
+from sweeps.planning.run_lookup import make_plan
 
 from .sweep_command import Runs
 

@@ -23,7 +23,7 @@ from lvae_core.run_folder.study import Study
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.grid_options import Options
-from sweeps.planning.plan import make_plan
+from sweeps.planning.run_lookup import make_plan
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "paper_grid.py"
 

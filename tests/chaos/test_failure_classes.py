@@ -24,8 +24,8 @@ from sweeps.launching.launch import launch
 from sweeps.launching.progress.board import Board
 from sweeps.launching.progress.display import Display
 from sweeps.planning.grid import Grid
-from sweeps.planning.plan import make_plan
 from sweeps.planning.resources import Resources
+from sweeps.planning.run_lookup import make_plan
 from sweeps.planning.workload import Workload
 
 from .small_run import write_corpus

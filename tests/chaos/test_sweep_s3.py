@@ -18,7 +18,7 @@ from lvae_core.errors import InputError
 from lvae_core.run_folder.study import Study
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
-from sweeps.planning.plan import make_plan
+from sweeps.planning.run_lookup import make_plan
 
 from ..commands import python
 from ..integration.nodes import ROOT

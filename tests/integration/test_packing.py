@@ -22,9 +22,9 @@ from sweeps.packing import devices as probing
 from sweeps.packing.auto import pack
 from sweeps.paper_grid import main
 from sweeps.planning.grid import Grid
-from sweeps.planning.plan import make_plan
 from sweeps.planning.probe_results import FILE
 from sweeps.planning.resources import Resources
+from sweeps.planning.run_lookup import make_plan
 from sweeps.planning.workload import Workload
 
 from .nodes import wait_until

@@ -32,8 +32,9 @@ from sweeps.launching.progress.board import Board
 from sweeps.launching.progress.display import Display
 from sweeps.paper_grid import main
 from sweeps.planning.grid import Grid
-from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.plan import Plan
 from sweeps.planning.resources import Resources
+from sweeps.planning.run_lookup import make_plan
 from sweeps.planning.workload import Workload
 
 from .nodes import is_alive, process_tree, wait_until

@@ -17,7 +17,8 @@ from lvae_core.run_folder.study import Study
 from sweeps.options import check_wandb_names
 from sweeps.paper_grid import main
 from sweeps.planning.grid import Grid
-from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.plan import Plan
+from sweeps.planning.run_lookup import make_plan
 from sweeps.wandb_mirror.live import mirrored
 
 from ..wandb_server.server import Server

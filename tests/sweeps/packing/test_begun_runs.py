@@ -10,8 +10,8 @@ from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps.packing import auto
 from sweeps.packing.devices import HeldDevice
-from sweeps.planning.plan import make_plan
 from sweeps.planning.probe_results import ProbeResult
+from sweeps.planning.run_lookup import make_plan
 from sweeps.planning.workload import Workload
 
 TOY = load("toy")

@@ -17,8 +17,8 @@ from lvae_core.systems import recipe
 from sweeps.packing import devices
 from sweeps.packing.auto import _probe_all
 from sweeps.packing.choose import Sample
-from sweeps.planning.plan import make_plan
 from sweeps.planning.probe_results import ProbeResults, key
+from sweeps.planning.run_lookup import make_plan
 from sweeps.planning.workload import Workload
 
 TOY = load("toy")

@@ -13,7 +13,8 @@ from lvae_core.data.corpus import Corpus, load
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.names import run_name
 from lvae_core.run_folder.study import Study
-from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.plan import Plan
+from sweeps.planning.run_lookup import make_plan
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "study_of_version_6"
 INTERRUPTED = "toy__lstm-vae-avg__inputless__L2__seed1__4b353037"

@@ -20,7 +20,8 @@ from lvae_core.run_folder.study import Study
 from sweeps.options import LaunchOptions
 from sweeps.outcome import closing_table, print_next
 from sweeps.planning.loading import look_up
-from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.plan import Plan
+from sweeps.planning.run_lookup import make_plan
 from sweeps.planning.times.cost import variant_costs
 from sweeps.planning.times.plan_table import plan_table
 from sweeps.sweep import runs_to_start, work_text

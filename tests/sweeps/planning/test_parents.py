@@ -17,7 +17,8 @@ from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps.planning.grid import Grid
 from sweeps.planning.parents import parents_notes, startable, with_parents
-from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.plan import Plan
+from sweeps.planning.run_lookup import make_plan
 
 from .test_plan import DATA, finish, settle
 

@@ -19,7 +19,8 @@ from lvae_core.run_folder.study import Study
 from sweeps.planning.grid import Grid
 from sweeps.planning.grids.run_list import run_lines
 from sweeps.planning.loading import look_up
-from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.plan import Plan
+from sweeps.planning.run_lookup import make_plan
 from sweeps.planning.times.variants import variant_of
 from sweeps.sweep import work_text
 

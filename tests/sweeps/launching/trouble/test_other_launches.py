@@ -14,7 +14,8 @@ from lvae_core.run_folder.study import Study
 from sweeps.launching.progress.board import Board
 from sweeps.launching.trouble import other_launches
 from sweeps.launching.trouble.other_launches import LOOK_SECONDS, OtherLaunches
-from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.plan import Plan
+from sweeps.planning.run_lookup import make_plan
 
 from ...planning.test_plan import DATA, GRID, settle
 from ..boards import Clock

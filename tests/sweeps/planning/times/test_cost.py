@@ -16,8 +16,9 @@ from lvae_core.run_folder.study import Study
 from lvae_core.systems import recipe
 from sweeps.planning.grid import Grid
 from sweeps.planning.loading import add_expected_times
-from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.plan import Plan
 from sweeps.planning.probe_results import FILE, ProbeResult, ProbeResults, key
+from sweeps.planning.run_lookup import make_plan
 from sweeps.planning.times.cost import devices_table, variant_costs
 from sweeps.planning.times.durations import Counted, Speed
 from sweeps.planning.times.list_scheduling import ScheduledRun

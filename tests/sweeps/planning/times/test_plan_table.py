@@ -12,7 +12,8 @@ from lvae_core.data.corpus import load
 from lvae_core.run_folder.study import Study
 from sweeps.outcome import closing_table, failure_table, print_closing
 from sweeps.planning.grid import Grid
-from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.plan import Plan
+from sweeps.planning.run_lookup import make_plan
 from sweeps.planning.times.cost import variant_costs
 from sweeps.planning.times.plan_table import print_costs
 
