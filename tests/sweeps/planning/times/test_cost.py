@@ -8,6 +8,7 @@ import io
 import pytest
 from rich.console import Console
 
+from lvae_core import rough_scoring
 from lvae_core.data.corpus import load
 from lvae_core.identity import fingerprint
 from lvae_core.model.counts import Amount, amount, operations
@@ -127,7 +128,7 @@ def test_times_of_other_variants_are_scaled_by_operations():
     assert [speed.basis(c) for c in (A, B, Z, X)] == ["probe", "operations", None, None]
 
 
-def test_the_operations_of_a_run_as_counted_by_hand():
+def test_the_operations_of_a_run_as_counted_by_hand(monkeypatch):
     config = dataclasses.replace(
         recipe("lstm-vae-avg", dataset="toy", num_samples=3),
         **{"embedding_size": 5, "hidden_size": 7, "latent_size": 2, "max_epochs": 4, "valid_samples": 3},
@@ -138,8 +139,11 @@ def test_the_operations_of_a_run_as_counted_by_hand():
     train = 4 * M + 4 * TOY.valid.num_tokens
     assert amount(config, TOY) == Amount(train, N)
     encoder, decoder, logits = 8 * 7 * (5 + 7), 8 * 7 * (5 + 2 + 7), 2 * 7 * V
-    counted = train * 3 * (encoder + 3 * decoder + logits) + N * (encoder + 30 * decoder + 6 * logits)
-    assert operations(config, TOY) == pytest.approx(counted)
+    trained = train * 3 * (encoder + 3 * decoder + logits)
+    # Over so few words all draws are scored in full, over more words only those that are asked for.
+    assert operations(config, TOY) == pytest.approx(trained + N * (encoder + 30 * decoder + 10 * logits))
+    monkeypatch.setattr(rough_scoring, "SHORTLIST", V // 2 - 1)
+    assert operations(config, TOY) == pytest.approx(trained + N * (encoder + 30 * decoder + 6 * logits))
     # Five epochs at most in which 55 updates of the encoder go before each step; here four.
     aggressive = dataclasses.replace(config, step="aggressive")
     assert amount(aggressive, TOY).train == pytest.approx(train + 4 * 55 * M)
@@ -151,7 +155,8 @@ def test_the_operations_of_a_run_as_counted_by_hand():
     assert amount(short, TOY).train == pytest.approx(M * (steps // 2) / steps + TOY.valid.num_tokens)
 
 
-def test_the_extra_passes_of_a_system_as_counted_by_hand():
+def test_the_extra_passes_of_a_system_as_counted_by_hand(monkeypatch):
+    monkeypatch.setattr(rough_scoring, "SHORTLIST", 1)  # as over many words
     sizes = {"embedding_size": 5, "hidden_size": 7, "latent_size": 2, "max_epochs": 4}
     sizes |= {"iw_samples": 10, "iw_exact_samples": 6}
     V, N, M = len(TOY.vocabulary), TOY.test.num_tokens, TOY.train.num_tokens
