@@ -28,8 +28,9 @@ def written(folder: Path, text: str) -> Path:
 
 
 # Written down when the presets were still Python, every recipe counted epochs without improvement in all,
-# SA-VAE clipped batches, and the demo's VAEs were evaluated with 20 draws where they now have 24: number of runs, and SHA-256 over a line for each run in order: its fingerprint
-# for data of hash 0…0, the id of its evaluation, its seed.
+# SA-VAE clipped batches, and the demo's VAEs were evaluated with 20 draws where they now have 24: number of
+# runs, and SHA-256 over a line for each run in order: its fingerprint for data of hash 0…0, the id of its
+# evaluation, its seed.
 GOLDEN = {
     "paper": (120, "7e2293ff2a081cbbc9c7bd9e25cd70daf16c1a57ca95e18871019a86647a89d7"),
     "all": (150, "2efa004c5477bc19b6ff0c87d3c2cd3398b0140ab7258209bbb63258e6633fbf"),
