@@ -165,18 +165,24 @@ def reliance(drawn: Iterable[tuple[Cell, str]]) -> str:
         drawn: the cells, each with an estimate that the figure draws.
     """
     found = [
-        f"{cell_label(cell)} {cell.setting}, {names[estimate]} (k > 0.7 in {', ESS '.join(values)})"
+        f"{cell_label(cell)} {cell.setting}, {names[estimate]} ({_weights(cell.averages[estimate])})"
         for cell, estimate in unreliable(drawn)
         for names in [{reading.nll: reading.name for reading in conventions(cell)}]
-        for values in [[str(value) for value in reversed(weight_values(cell.averages[estimate])) if value]]
     ]
     if not found:
         return ""
     more = [f"and {len(found) - _MOST_NAMED} more"] if len(found) > _MOST_NAMED else []
     return (
         f" Unreliable ({marks.UNRELIABLE}), because few draws decide them (Pareto shape k above 0.7 in "
-        f"more than 5% of the sentences): {'; '.join([*found[:_MOST_NAMED], *more])}."
+        f"more than 5% of the sentences, or unknown): {'; '.join([*found[:_MOST_NAMED], *more])}."
     )
+
+
+def _weights(average: Average) -> str:
+    """What is known of the importance weights behind a number."""
+    ess, above = weight_values(average)
+    shape = f"k > 0.7 in {above}" if above else "k unknown"
+    return ", ".join([shape, *([f"ESS {ess}"] if ess else [])])
 
 
 def unreliable(drawn: Iterable[tuple[Cell, str]]) -> list[tuple[Cell, str]]:

@@ -38,12 +38,18 @@ class Average:
     """Effective sample size of the importance weights, mean over sentences and runs; None if no run
     recorded it, or if there are no weights."""
     khat_above: float | None = None
-    """Share of sentences whose weights have a Pareto shape above 0.7, mean over runs; None if unknown."""
+    """Share of sentences whose weights have a Pareto shape above 0.7, mean over runs; None if unknown,
+    as it is with 20 draws or fewer."""
 
     @property
     def unreliable(self) -> bool:
-        """Whether a few draws decide the estimate, so that it may be far from its expectation."""
-        return self.khat_above is not None and self.khat_above > UNRELIABLE_SHARE
+        """Whether a few draws decide the estimate, so that it may be far from its expectation.
+
+        Also of one with weights from too few draws to tell.
+        """
+        if self.khat_above is None:
+            return self.ess is not None
+        return self.khat_above > UNRELIABLE_SHARE
 
     @property
     def stderr(self) -> float | None:

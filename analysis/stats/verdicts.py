@@ -37,7 +37,7 @@ Obstacle = Literal[
 
 REASONS: dict[Obstacle, str] = {
     "not a bound": "one of the numbers is not a bound",
-    "unreliable": "a few draws decide one of the importance-weighted numbers",
+    "unreliable": "one of the importance-weighted numbers is unreliable",
     "collapsed": "a posterior has collapsed, so in effect its model is a language model",
     "annealing": "the tested epoch lies within KL annealing, and z says next to nothing yet",
     "two bounds": "both numbers are bounds, and how far each lies above the truth is unknown",

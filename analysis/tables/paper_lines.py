@@ -133,7 +133,7 @@ def _cell_values(cell: Cell | None, metrics: Sequence[str], row: Facts, block: B
     weighted = averages.get(WEIGHTED)
     reliance = dict(zip(RELIANCE, weight_values(weighted), strict=True))
     if weighted and weighted.unreliable:
-        reliance["khat_above"] = f"{reliance['khat_above']}, unreliable"
+        reliance["khat_above"] = f"{reliance['khat_above'] or 'unknown'}, unreliable"
     values = [reliance[m] if m in RELIANCE else averages[m] for m in metrics]
     return [*values, runs_text(cell.counts, *averages.values())]
 

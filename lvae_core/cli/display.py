@@ -135,7 +135,10 @@ def _estimate_lines(estimates: dict[str, Any], config: RunConfig) -> list[str]:
         kind = bound(name, config.averaging, config.num_samples)
         unit = "" if name.startswith("ppl") else ESTIMATES[name].unit
         notes: list[str] = [note for note in (unit, kind) if note]
-        if (share := estimates[name].get("khat_above", 0.0)) > UNRELIABLE_SHARE:
+        share = estimates[name].get("khat_above")
+        if share is None and "ess" in estimates[name]:
+            notes.append("unreliable: too few importance samples to judge them; more than 20 are needed")
+        elif share is not None and share > UNRELIABLE_SHARE:
             notes.append(f"unreliable: Pareto shape above 0.7 in {share:.0%} of sentences")
         lines.append(f"  {name:<{width}} {number:<{wide}}  {', '.join(notes)}".rstrip())
     return lines

@@ -14,8 +14,8 @@ from analysis.tables.notes.capped import capped
 
 UNRELIABLE = (
     "unreliable: the Pareto shape is above 0.7 in more than 5% of the sentences, so a few draws decide the "
-    "number; what is a bound is an upper bound in expectation only, and one run may lie far from its "
-    "expectation. More importance samples help: --set iw_samples=5000"
+    "number, or there are too few draws to tell; what is a bound is an upper bound in expectation only, "
+    "and one run may lie far from its expectation. More importance samples help: --set iw_samples=5000"
 )
 """Explains the word beside a number."""
 
@@ -49,8 +49,7 @@ def weight_notes(cells: Sequence[Cell], estimates: Container[str] | None = None)
         notes.append(UNRELIABLE)
     if any(average.ess is not None and average.khat_above is None for average in weighted):
         notes.append(
-            "no k>0.7: it needs more than 20 importance samples; without it nothing says how reliable a "
-            "number is"
+            "no k>0.7: it needs more than 20 importance samples; without it a number counts as unreliable"
         )
     if any(average.ess is None for average in weighted):
         notes.append("ESS and k>0.7 are not recorded in results of earlier versions")

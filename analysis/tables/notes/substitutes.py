@@ -27,7 +27,7 @@ def substitute_notes(compared: Sequence[Comparison], sides: tuple[str, str] = ("
     if not rows:
         return []
     return [
-        "compared by the tightest reliable bound, as a few draws decide a lower number: "
+        "compared by the tightest reliable bound, as a lower number is unreliable: "
         f"{capped(list(dict.fromkeys(rows)))}. More importance samples may make that number reliable: "
         "--set iw_samples=5000"
     ]

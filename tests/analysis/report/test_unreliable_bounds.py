@@ -22,13 +22,23 @@ def read(tmp_path: Path, study: str = "study") -> Runs:
     return collect([open_source(str(tmp_path / study))])
 
 
-def write(write_run: WriteRun, elbo: float, share: float = UNRELIABLE, study: str = "study") -> None:
+def write(write_run: WriteRun, elbo: float, share: float | None = UNRELIABLE, study: str = "study") -> None:
     """LSTM-LM at 100 nats; LSTM-VAE with an ELBO, and an IW number half a nat below it."""
     for seed in range(8):
         write_run("lstm-lm", seed=seed, dataset="toy", study=study, estimates={"nll": 100 + seed / 9})
-        draws = {"value": elbo - 0.5, "ess": 2.0, "khat_above": share}
+        draws = {"value": elbo - 0.5, "ess": 2.0} | ({} if share is None else {"khat_above": share})
         estimates = {"nll_elbo": elbo, "nll_iw": draws, "kl": 5.0, "mi": 2.0}
         write_run("lstm-vae", 1, seed=seed, dataset="toy", study=study, estimates=estimates)
+
+
+def test_a_number_from_too_few_draws_to_judge_it_is_unreliable(tmp_path: Path, write_run: WriteRun) -> None:
+    write(write_run, 80.0, share=None)
+    found = report(tmp_path)
+    assert "LSTM-VAE L=1 by its ELBO, as its IW is unreliable" in texts_of(found.findings)[0]
+    words = [str(line.values[-1]) for line in found.bounds[0].lines if line.values]
+    assert "upper bound *" in words
+    assert "upper bound in expectation only, unreliable" in words
+    assert any(note.startswith("no k>0.7: it needs more than 20") for note in found.bounds[0].marks)
 
 
 def report(tmp_path: Path) -> Report:

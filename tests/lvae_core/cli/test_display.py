@@ -183,6 +183,7 @@ def test_each_likelihood_of_the_result_says_how_it_bounds_the_models_own() -> No
         "ppl_elbo": {"value": 9.5},
         "nll_joint": {"value": 101.0},
         "nll_iw_joint": {"value": 100.5, "stderr": 0.25, "khat_above": 0.5},
+        "nll_iw_one": {"value": 99.0, "stderr": 0.5, "ess": 3.0},
         "kl": {"value": 0.5},
         "au": {"value": 3},
     }
@@ -195,6 +196,8 @@ def test_each_likelihood_of_the_result_says_how_it_bounds_the_models_own() -> No
         "  nll_joint     101.0000           nats per sentence, upper bound",
         "  nll_iw_joint  100.5000 ± 0.2500  nats per sentence, upper bound in expectation, unreliable: "
         "Pareto shape above 0.7 in 50% of sentences",
+        "  nll_iw_one    99.0000 ± 0.5000   nats per sentence, not a bound, unreliable: too few importance "
+        "samples to judge them; more than 20 are needed",
         "  kl            0.5000             nats per sentence",
         "  au            3                  dimensions",
     ]
