@@ -14,12 +14,17 @@ SHORTLIST = 256
 """K, number of words whose scores the rough ones compute for every draw."""
 
 
+def chosen_draws(samples: int, exact: int) -> int:
+    """Return how many of S = ``samples`` draws stand for all of them; ``exact``: ``iw_exact_samples``."""
+    return exact if 0 < exact < samples else samples
+
+
 def scored_in_full(samples: int, exact: int, classes: int) -> int:
     """Return how many of S = ``samples`` draws are scored in full, over V = ``classes`` words.
 
     ``exact``: the config's ``iw_exact_samples``. Over few words rough scores save nothing.
     """
-    return exact if 0 < exact < samples and classes > 2 * SHORTLIST else samples
+    return chosen_draws(samples, exact) if classes > 2 * SHORTLIST else samples
 
 
 def may_validate_roughly(valid_samples: Any) -> Any:

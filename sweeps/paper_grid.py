@@ -60,7 +60,7 @@ from sweeps.planning.times.calibration import add_rough_times
 from sweeps.planning.times.cost import variant_costs
 from sweeps.planning.times.plan_table import print_costs
 from sweeps.planning.workload import Workload
-from sweeps.sweep import runs_to_start, sweep, warn_of_damages, work_text
+from sweeps.sweep import check_surroundings, runs_to_start, sweep, warn_of_damages, work_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,7 +119,7 @@ def run(options: Options, *, again: str) -> int:
             print_line(unless_quiet(out), line)
         return 0
     if runs_to_start(plan, options.launch):
-        options.launch.check_fits()
+        check_surroundings(options.launch, study)
         print_overview(unless_quiet(out), overview(with_retries(plan, options.launch.retry_failed).runs))
     axes = axes_of(configs)
     label = partial(run_label, axes=axes) if axes else None  # names of runs do not tell variants apart

@@ -58,7 +58,7 @@ from sweeps.planning.plan import Plan
 from sweeps.planning.retries import launch_notes, with_retries
 from sweeps.planning.saved_runs import saved_text
 from sweeps.planning.times.calibration import add_rough_times
-from sweeps.sweep import on_wandb, warn_of_damages
+from sweeps.sweep import check_surroundings, on_wandb, warn_of_damages
 from sweeps.trials.asha import AshaSearch
 from sweeps.trials.budget import budget_table, runs_left, verdict_text, verdict_warning
 from sweeps.trials.cheap import cheap_config, cheap_notes
@@ -104,12 +104,12 @@ def run(options: Options, *, again: str) -> int:
     """
     out = console()
     base, search = _open(options)
+    if coming(search) and not options.dry_run:
+        check_surroundings(options.launch, search.study)
     _print_rules(options, base, search, out)
     if options.dry_run:
         _dry_run(options, base, search, out)
         return 0
-    if coming(search):
-        options.launch.check_fits()
     search.study.check_writable()
     with contextlib.ExitStack() as ray:  # one Ray for the search and for the comparison
         completed, failed = _search(options, search, out, ray), False

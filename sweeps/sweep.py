@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -13,16 +14,19 @@ from rich.console import Console
 
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import data_hashes
+from lvae_core.errors import InputError
 from lvae_core.messages import notice, numbered
 from lvae_core.run_folder.declared_seeds import declare_seeds
 from lvae_core.run_folder.folder import FAILURE
 from lvae_core.run_folder.planned_runs import forget_planned_runs, write_planned_runs
 from lvae_core.run_folder.study import Study
+from lvae_core.wandb_login import require_wandb
+from sweeps.cluster.head import check_address
 from sweeps.launching.progress.board import Board
 from sweeps.launching.progress.display import Display, unless_quiet
 from sweeps.launching.progress.events import note_without_events, open_events
 from sweeps.launching.session import on_ray
-from sweeps.options import LaunchOptions
+from sweeps.options import LaunchOptions, check_folder
 from sweeps.outcome import print_closing, print_evaluated
 from sweeps.planning.done_runs import DoneRuns
 from sweeps.planning.grids.fitting import print_line
@@ -142,12 +146,15 @@ def _launch(
         The plan, read again from the folders; False after an interrupt.
     """
     plan, study, notes = workload.plan, workload.study, unless_quiet(out)
-    study.check_writable()
     notes.print(f"{study.given}: {work_text(plan, todo)}", markup=False)
     display = Display(board, notes, open_events(study, board.again, wanted=options.tensorboard))
     done_runs = DoneRuns(study.url, todo, data_hashes(workload.corpora))
     board.when_done = done_runs.add
-    with done_runs, on_ray(options, workload.only(todo), display.say) as launch:
+    with (
+        _without_trace(study),
+        done_runs,
+        on_ray(options, workload.only(todo), display.say) as launch,
+    ):
         if declared_seeds is not None:
             declare_seeds(study, declared_seeds)
         write_planned_runs(study, [run.name for run in plan.all_runs])
@@ -156,6 +163,24 @@ def _launch(
     plan = look_up([run.config for run in plan.runs], workload.corpora, study, known=known)
     _forget_if_ended(study, plan)
     return plan, completed
+
+
+@contextlib.contextmanager
+def _without_trace(study: Study) -> Iterator[None]:
+    """Check that the study can be written; a new folder goes again if the launch is refused.
+
+    Raises:
+        InputError: the study cannot be written.
+    """
+    is_new = not os.path.isdir(study.url)
+    try:
+        study.check_writable()
+        yield
+    except InputError:
+        if is_new:
+            with contextlib.suppress(OSError):  # it holds something, or there never was one
+                os.rmdir(study.url)
+        raise
 
 
 def _conclude(plan: Plan, board: Board, out: Console, *, completed: bool) -> Swept:
@@ -197,6 +222,21 @@ def on_wandb(options: LaunchOptions, study: Study, out: Console) -> contextlib.A
         say,
         artifacts=options.wandb_artifacts,
     )
+
+
+def check_surroundings(options: LaunchOptions, study: Study) -> None:
+    """Check what a launch needs outside of this process, before anything about it is printed.
+
+    Raises:
+        InputError: its runs do not fit here, no Ray answers, the storage cannot be written, or a library
+            is missing.
+    """
+    options.check_fits()
+    check_folder(study.given)
+    if options.address is not None:
+        check_address(options.address)
+    if options.wandb != "disabled":
+        require_wandb(f"--wandb {options.wandb}")
 
 
 def runs_to_start(plan: Plan, options: LaunchOptions) -> list[PlannedRun]:

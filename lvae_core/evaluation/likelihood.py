@@ -43,7 +43,7 @@ from lvae_core.evaluation.weights import (
 from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.model.noise import SentenceNoise
 from lvae_core.model.text_model import TextModel
-from lvae_core.rough_scoring import scored_in_full
+from lvae_core.rough_scoring import chosen_draws, scored_in_full
 from lvae_core.run_folder.estimates import UNRELIABLE_SHAPE
 
 COLUMNS = ("nll_elbo", "elbo_var", "nll_iw", "iw_var", "nll_iw_joint", "iw_joint_var", "kl")
@@ -161,12 +161,10 @@ def _latent_statistics(
 
 
 def _amortised_statistics(draws: Draws, config: RunConfig) -> Tensor:
-    """The AMORTISED_COLUMNS, from as many of the draws as are scored in full over many words: (B, 2)."""
+    """The AMORTISED_COLUMNS, from the draws that stand for all: (B, 2)."""
     assert draws.model.encoder is not None
-    S, exact = len(draws.noise), config.iw_exact_samples
-    few = replace(
-        draws, q=draws.model.encoder(draws.batch), noise=draws.noise[: exact if 0 < exact < S else S]
-    )
+    count = chosen_draws(len(draws.noise), config.iw_exact_samples)
+    few = replace(draws, q=draws.model.encoder(draws.batch), noise=draws.noise[:count])
     log_p, variance = _mean(few.scores())
     return torch.stack([few.q.double().kl() - log_p, variance], dim=1)
 

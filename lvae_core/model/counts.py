@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
-from lvae_core.rough_scoring import scored_in_full
+from lvae_core.rough_scoring import chosen_draws, scored_in_full
 
 _TRAINING = 3
 """Forward passes that a training step costs: one, and a gradient for both factors of each product."""
@@ -145,7 +145,8 @@ def evaluation_operations(config: RunConfig, classes: int) -> int:
     if latent and config.inference == "semi_amortised":
         # Inference once for the likelihoods and once for the mutual information; the amortised ELBO.
         draw = config.group * decoder + logits
-        evaluate += encoder + (2 * _DESCENT * _svi_steps(config) + full) * draw
+        few = chosen_draws(S, config.iw_exact_samples)
+        evaluate += encoder + (2 * _DESCENT * _svi_steps(config) + few) * draw
     return evaluate
 
 

@@ -46,16 +46,14 @@ def _finished(search: Search) -> int:
     return sum(trial.state == "done" for trial in search.known)
 
 
-def importances_table(search: Search) -> Table:
-    """The importances, or why there are none, with the number of trials."""
+def importances_table(search: Search) -> Table | str:
+    """The importances with the number of trials, or a line that says why there are none."""
     done = _finished(search)
-    table = Table("field", title="importance of the fields")
+    if (values := importances(search)) is None:
+        return f"importance of the fields: needs {LEAST} finished trials; there are {done}"
+    table = Table("field", title="importance of the fields", caption="PED-ANOVA of the best quarter")
     for heading in ("importance", "trials"):
         table.add_column(heading, justify="right")
-    values = importances(search)
-    for field in search.space if values is None else values:
-        table.add_row(field, "–" if values is None else f"{values[field]:.2f}", str(done))
-    table.caption = (
-        f"too few trials: it needs {LEAST}" if values is None else "PED-ANOVA of the best quarter"
-    )
+    for field, value in values.items():
+        table.add_row(field, f"{value:.2f}", str(done))
     return table

@@ -105,8 +105,9 @@ def test_without_the_library_nothing_is_started(
         without.setattr(sys, "path", [])
         without.delitem(sys.modules, "wandb", raising=False)
         assert main(arguments) == 2
-    assert capsys.readouterr().err == (
-        "error: --wandb offline: wandb is not installed; pip install -c constraints.txt -e '.[wandb]'\n"
+    assert capsys.readouterr() == (
+        "",
+        "error: --wandb offline: wandb is not installed; pip install -c constraints.txt -e '.[wandb]'\n",
     )
     assert not (user / "runs").exists()
 

@@ -443,7 +443,7 @@ def test_with_two_objectives_the_point_of_lowest_nll_on_the_front_is_compared(te
     assert main(changed(COMMAND, "--objective", "nll", "kl", "--best", "1", "--seeds", "1")) == 0
     out = capsys.readouterr().out
     assert "on the front" in out
-    assert "too few trials: it needs 10" in out
+    assert "importance of the fields: needs 10 finished trials" in out
     pictures = {
         f"search{kind}.{ending}" for kind in ("", "-front", "-parallel") for ending in ("svg", "png")
     }
