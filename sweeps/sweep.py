@@ -21,7 +21,6 @@ from lvae_core.run_folder.folder import FAILURE
 from lvae_core.run_folder.planned_runs import forget_planned_runs, write_planned_runs
 from lvae_core.run_folder.study import Study
 from lvae_core.wandb_login import require_wandb
-from sweeps.cluster.head import check_address
 from sweeps.launching.progress.board import Board
 from sweeps.launching.progress.display import Display, unless_quiet
 from sweeps.launching.progress.events import note_without_events, open_events
@@ -234,6 +233,8 @@ def check_surroundings(options: LaunchOptions, study: Study) -> None:
     options.check_fits()
     check_folder(study.given)
     if options.address is not None:
+        from sweeps.cluster.head import check_address  # loads Ray, for which a plan does not wait
+
         check_address(options.address)
     if options.wandb != "disabled":
         require_wandb(f"--wandb {options.wandb}")

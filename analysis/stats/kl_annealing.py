@@ -6,16 +6,29 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lvae_core import kl_annealing
+
 Numbers = NDArray[np.float64]
 
 
 def annealing_epochs(runs: pd.DataFrame) -> Numbers:
     """Epochs over which β of each run rises; 0 if it does not, or cyclically; NaN if unknown."""
-    length, in_steps = _column(runs, "kl_anneal_epochs"), _column(runs, "kl_anneal_steps")
-    length = np.where(in_steps > 0, _ratio(in_steps, _steps_per_epoch(runs)), length)
-    # A comparison with NaN is false.
-    rises = (_column(runs, "kl_start") < 1) & (_column(runs, "kl_weight") > 0)
-    return np.where(_is(runs, "kl_schedule", "linear") & rises, length, 0.0)
+    fields = ("kl_start", "kl_weight", "kl_anneal_epochs", "kl_anneal_steps")
+    columns = [_column(runs, name).tolist() for name in fields]
+    found = [
+        kl_annealing.annealing_epochs(
+            schedule=str(schedule),
+            start=start,
+            weight=weight,
+            epochs=epochs,
+            steps=steps,
+            steps_per_epoch=each,
+        )
+        for schedule, each, start, weight, epochs, steps in zip(
+            runs["kl_schedule"], _steps_per_epoch(runs).tolist(), *columns, strict=True
+        )
+    ]
+    return np.array(found, dtype=np.float64)
 
 
 def kl_weights_within_annealing(runs: pd.DataFrame) -> Numbers:
@@ -43,9 +56,10 @@ def _epochs_trained(runs: pd.DataFrame) -> Numbers:
 
 
 def _steps_per_epoch(runs: pd.DataFrame) -> Numbers:
-    """Gradient steps of a whole epoch; as if the last one was whole if a result does not say."""
+    """Gradient steps of a whole epoch, above 0; as if the last one was whole if a result does not say."""
     recorded = _column(runs, "steps_per_epoch")
-    return np.where(np.isnan(recorded), _ratio(_column(runs, "steps"), _column(runs, "epochs")), recorded)
+    found = np.where(np.isnan(recorded), _ratio(_column(runs, "steps"), _column(runs, "epochs")), recorded)
+    return np.where(found > 0, found, np.nan)
 
 
 def _is(runs: pd.DataFrame, name: str, value: str) -> NDArray[np.bool_]:

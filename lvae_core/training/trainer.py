@@ -16,6 +16,7 @@ from lvae_core.data.corpus import Corpus
 from lvae_core.evaluation.evaluate import Estimates, Evaluation, EvaluationState
 from lvae_core.evaluation.latent import latent_estimates
 from lvae_core.identity import evaluation_id
+from lvae_core.kl_annealing import kl_weight
 from lvae_core.model.layers.precision import compute_in, resolve
 from lvae_core.run_folder.claims import Claim
 from lvae_core.run_folder.folder import RunFolder
@@ -26,7 +27,6 @@ from lvae_core.training.failures import DivergedError
 from lvae_core.training.initial_encoder import copy_encoder
 from lvae_core.training.optimisation.learning_rate import RateState, after_epoch
 from lvae_core.training.optimisation.parts import STEPS, make_learner, make_optimiser
-from lvae_core.training.optimisation.schedule import kl_weight
 from lvae_core.training.optimisation.step import Moment
 from lvae_core.training.pace import Pace, Speedometer
 from lvae_core.training.process_usage import ProcessUsage

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
+from lvae_core.kl_annealing import annealing_epochs
 from lvae_core.messages import numbered
 
 
@@ -35,16 +36,18 @@ def annealing_note(configs: Iterable[RunConfig], corpora: Mapping[str, Corpus]) 
 
 
 def _ends_within(config: RunConfig, corpus: Corpus) -> str:
-    """The limits that end a run before β has risen: ``max_epochs = 3 ends before …``; "" if none does.
-
-    Cyclical annealing has risen after half a cycle.
-    """
-    if config.kl_schedule != "linear" or config.kl_start == 1 or not config.kl_weight:
-        return ""
-    trained, annealing, named = corpus.epochs_at_most(config), config.kl_anneal_epochs, "kl_anneal_epochs"
-    if config.kl_anneal_steps:
-        annealing, named = config.kl_anneal_steps / corpus.train.num_batches(config), "kl_anneal_steps"
+    """The limits that end a run before β has risen: ``max_epochs = 3 ends before …``; "" if none does."""
+    trained = corpus.epochs_at_most(config)
+    annealing = annealing_epochs(
+        schedule=config.kl_schedule,
+        start=config.kl_start,
+        weight=config.kl_weight,
+        epochs=config.kl_anneal_epochs,
+        steps=config.kl_anneal_steps,
+        steps_per_epoch=corpus.train.num_batches(config),
+    )
     if trained >= annealing:
         return ""
+    named = "kl_anneal_steps" if config.kl_anneal_steps else "kl_anneal_epochs"
     limit = "max_steps" if trained < config.max_epochs else "max_epochs"
     return f"{limit} = {getattr(config, limit)} ends before {named} = {getattr(config, named):g}"

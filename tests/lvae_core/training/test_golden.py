@@ -14,8 +14,8 @@ import torch
 
 from lvae_core.data import corpus as corpus_module
 from lvae_core.data.batches import collate, epoch_order
+from lvae_core.kl_annealing import kl_weight
 from lvae_core.training.optimisation.objective import objective
-from lvae_core.training.optimisation.schedule import kl_weight
 
 from .. import tiny
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from lvae_core.data.corpus import load
+from lvae_core.kl_annealing import kl_weight
 from lvae_core.systems import recipe
-from lvae_core.training.optimisation.schedule import kl_weight
 from sweeps import paper_grid, search
 from sweeps.planning.kl_annealing import annealing_note
 from sweeps.sweep import Swept

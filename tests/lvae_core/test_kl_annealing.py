@@ -3,7 +3,7 @@
 import pytest
 
 from lvae_core.config import RunConfig
-from lvae_core.training.optimisation.schedule import kl_weight
+from lvae_core.kl_annealing import annealing_epochs, kl_weight
 
 
 def test_beta_rises_linearly_over_the_annealing_and_stays():
@@ -58,3 +58,27 @@ def test_each_cycle_rises_from_the_start():
     config = RunConfig(kl_schedule="cyclical", kl_cycles=2, max_epochs=2, kl_start=0.2)
     weights = [kl_weight(config, step, steps_per_epoch=4) for step in range(8)]
     assert weights == pytest.approx([0.2, 0.6, 1.0, 1.0] * 2)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kl_anneal_epochs": 2.5, "kl_weight": 0.4},
+        {"kl_anneal_steps": 7, "kl_anneal_epochs": 9.0},
+        {"kl_anneal_epochs": 0.0},
+        {"kl_anneal_epochs": 3.0, "kl_start": 1.0},
+        {"kl_anneal_epochs": 3.0, "kl_weight": 0.0},
+    ],
+)
+def test_beta_has_risen_after_the_annealing_epochs_and_not_before(fields):
+    config, steps_per_epoch = RunConfig(**fields), 4
+    length = annealing_epochs(
+        schedule=config.kl_schedule,
+        start=config.kl_start,
+        weight=config.kl_weight,
+        epochs=config.kl_anneal_epochs,
+        steps=config.kl_anneal_steps,
+        steps_per_epoch=steps_per_epoch,
+    )
+    below = [step for step in range(40) if kl_weight(config, step, steps_per_epoch) < config.kl_weight]
+    assert below == [step for step in range(40) if step < length * steps_per_epoch]
