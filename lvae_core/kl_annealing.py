@@ -26,7 +26,8 @@ def annealing_epochs(
 ) -> float:
     """Epochs until β has risen by :func:`kl_weight` for good; 0 if it does not rise, or cyclically.
 
-    Plain values, because those of a result may be unknown: NaN, as are then the epochs that follow from it.
+    Plain values, because those of a result may be unknown, NaN: an unknown length is returned as such, and
+    an unknown start or weight counts as no annealing.
 
     Args:
         schedule: ``kl_schedule`` of the config.

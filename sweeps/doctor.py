@@ -22,8 +22,7 @@ if __name__ == "__main__":
     end_quietly_on_ctrl_c()
     check_installed("sweeps")
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -42,7 +41,14 @@ from sweeps.checks.findings import Demand, Finding
 from sweeps.checks.study import check_run_folders
 from sweeps.cluster.scratch_folder import check_root
 from sweeps.launching.progress.display import console
-from sweeps.options import Messages, PlaceOptions, arg, parse_options, study_address
+from sweeps.options import (
+    Messages,
+    PlaceOptions,
+    arg,
+    parse_options,
+    removing_new_folders,
+    study_address,
+)
 from sweeps.planning.grids.fitting import print_line
 from sweeps.planning.sizes import corpus_bytes, format_bytes
 
@@ -165,19 +171,6 @@ def _run_folders(study: Study) -> list[Finding]:
     except OSError as error:
         detail = f"cannot be read ({reason(error)})"
         return [Finding(check="runs", where=study.url, state="failure", detail=detail)]
-
-
-@contextlib.contextmanager
-def removing_new_folders(url: str) -> Iterator[None]:
-    """Remove empty folders on the path of a store that were made within the ``with`` block."""
-    places = () if "://" in url else (Path(url), *Path(url).parents)
-    missing = [folder for folder in places if not folder.exists()]
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            for folder in missing:
-                folder.rmdir()
 
 
 def show(found: Sequence[Finding], closing: str, out: Console) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from lvae_core.run_folder.names import check_study_name
 from lvae_core.storage.fsspec_store import names_no_bucket
 from lvae_core.storage.local import local_path, unwritable
 from lvae_core.systems import SYSTEMS
+from lvae_core.wandb_login import require_wandb
 from sweeps.cluster.scratch_folder import check_root
 from sweeps.planning.loading import is_in_job
 from sweeps.planning.resources import Resources
@@ -186,11 +188,20 @@ class LaunchOptions(PlaceOptions):
         if self.address is None:
             self.resources().check_here()
 
+    def check_start(self, folder: str) -> None:
+        """Raise InputError if a launch could not start here, not write to ``folder``, or lacks a library.
+
+        Neither an object store nor a cluster is asked.
+        """
+        self.check_fits()
+        check_folder(folder)
+        if self.wandb != "disabled":
+            require_wandb(f"--wandb {self.wandb}")
+
     def unfit_note(self, folder: str) -> str:
-        """A line for a dry run if a launch could not start here, or not write to ``folder``; else ""."""
+        """A line for a dry run if :meth:`check_start` would refuse a launch; else ""."""
         try:
-            self.check_fits()
-            check_folder(folder)
+            self.check_start(folder)
         except InputError as error:
             return f"a launch with these options would be refused: {error}"
         return ""
@@ -244,6 +255,19 @@ def check_folder(url: str) -> None:
     if found := unwritable(local_path(path)):
         place, why = found
         raise InputError(f"{url}: cannot be written ({place}: {why}); give another --storage")
+
+
+@contextlib.contextmanager
+def removing_new_folders(url: str) -> Iterator[None]:
+    """Remove empty folders on the path of a store that were made within the ``with`` block."""
+    places = () if "://" in url else (Path(url), *Path(url).parents)
+    missing = [folder for folder in places if not folder.exists()]
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            for folder in missing:
+                folder.rmdir()
 
 
 def split_lists(arguments: Sequence[str], *options: str) -> list[str]:

@@ -100,6 +100,9 @@ def run(options: Options, *, again: str) -> int:
         configs, corpora = load_corpora(configs, options.launch.data_dir, study, given=given)
         plan = look_up(configs, corpora, study)
     workload = Workload(plan=plan, corpora=corpora, study=study, resources=options.launch.resources())
+    starts = not (options.dry_run or options.list_runs) and bool(runs_to_start(plan, options.launch))
+    if starts:
+        check_surroundings(options.launch, study)
     dry_option = "--dry-run" if options.dry_run else "--list" if options.list_runs else ""
     notes += declaration_note(study, configs, options.declare_seeds, dry_option=dry_option)
     notes.append(annealing_note(configs, corpora))
@@ -118,8 +121,7 @@ def run(options: Options, *, again: str) -> int:
             line = next_line("python", "sweeps/paper_grid.py", "--grid", options.write_grid)
             print_line(unless_quiet(out), line)
         return 0
-    if runs_to_start(plan, options.launch):
-        check_surroundings(options.launch, study)
+    if starts:
         print_overview(unless_quiet(out), overview(with_retries(plan, options.launch.retry_failed).runs))
     axes = axes_of(configs)
     label = partial(run_label, axes=axes) if axes else None  # names of runs do not tell variants apart

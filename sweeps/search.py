@@ -49,7 +49,7 @@ from sweeps.guardian import closing_with
 from sweeps.launching.progress.display import Display, console, unless_quiet
 from sweeps.launching.progress.events import open_events
 from sweeps.launching.session import Launch, on_ray
-from sweeps.options import parse_options
+from sweeps.options import parse_options, removing_new_folders
 from sweeps.outcome import print_next
 from sweeps.planning.grids.fitting import print_line
 from sweeps.planning.kl_annealing import annealing_note
@@ -110,8 +110,9 @@ def run(options: Options, *, again: str) -> int:
     if options.dry_run:
         _dry_run(options, base, search, out)
         return 0
-    search.study.check_writable()
-    with contextlib.ExitStack() as ray:  # one Ray for the search and for the comparison
+    # One Ray for the search and for the comparison.
+    with removing_new_folders(search.study.url), contextlib.ExitStack() as ray:
+        search.study.check_writable()
         completed, failed = _search(options, search, out, ray), False
         if search.known:
             out.print(trials_table(search), importances_table(search))
@@ -219,7 +220,7 @@ def _dry_run(options: Options, base: RunConfig, search: Search, out: Console) ->
     for note in (*launch_notes(known, retried), options.launch.unfit_note(options.folder)):
         if note:
             print_line(out, note)
-    out.print("a dry run: nothing was started")
+    print_line(out, f"a dry run of {options.folder}: nothing was started")
 
 
 def _fresh_runs_left(options: Options, base: RunConfig, search: Search, plan: Plan, retries: int) -> int:

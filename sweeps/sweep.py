@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -14,18 +13,16 @@ from rich.console import Console
 
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import data_hashes
-from lvae_core.errors import InputError
 from lvae_core.messages import notice, numbered
 from lvae_core.run_folder.declared_seeds import declare_seeds
 from lvae_core.run_folder.folder import FAILURE
 from lvae_core.run_folder.planned_runs import forget_planned_runs, write_planned_runs
 from lvae_core.run_folder.study import Study
-from lvae_core.wandb_login import require_wandb
 from sweeps.launching.progress.board import Board
 from sweeps.launching.progress.display import Display, unless_quiet
 from sweeps.launching.progress.events import note_without_events, open_events
 from sweeps.launching.session import on_ray
-from sweeps.options import LaunchOptions, check_folder
+from sweeps.options import LaunchOptions, removing_new_folders
 from sweeps.outcome import print_closing, print_evaluated
 from sweeps.planning.done_runs import DoneRuns
 from sweeps.planning.grids.fitting import print_line
@@ -145,41 +142,21 @@ def _launch(
         The plan, read again from the folders; False after an interrupt.
     """
     plan, study, notes = workload.plan, workload.study, unless_quiet(out)
-    notes.print(f"{study.given}: {work_text(plan, todo)}", markup=False)
-    display = Display(board, notes, open_events(study, board.again, wanted=options.tensorboard))
-    done_runs = DoneRuns(study.url, todo, data_hashes(workload.corpora))
-    board.when_done = done_runs.add
-    with (
-        _without_trace(study),
-        done_runs,
-        on_ray(options, workload.only(todo), display.say) as launch,
-    ):
-        if declared_seeds is not None:
-            declare_seeds(study, declared_seeds)
-        write_planned_runs(study, [run.name for run in plan.all_runs])
-        completed = launch(todo, display)
+    with removing_new_folders(study.url):
+        study.check_writable()
+        notes.print(f"{study.given}: {work_text(plan, todo)}", markup=False)
+        display = Display(board, notes, open_events(study, board.again, wanted=options.tensorboard))
+        done_runs = DoneRuns(study.url, todo, data_hashes(workload.corpora))
+        board.when_done = done_runs.add
+        with done_runs, on_ray(options, workload.only(todo), display.say) as launch:
+            if declared_seeds is not None:
+                declare_seeds(study, declared_seeds)
+            write_planned_runs(study, [run.name for run in plan.all_runs])
+            completed = launch(todo, display)
     known = {run.key: run for run in plan.runs if run.is_settled} | done_runs.by_key
     plan = look_up([run.config for run in plan.runs], workload.corpora, study, known=known)
     _forget_if_ended(study, plan)
     return plan, completed
-
-
-@contextlib.contextmanager
-def _without_trace(study: Study) -> Iterator[None]:
-    """Check that the study can be written; a new folder goes again if the launch is refused.
-
-    Raises:
-        InputError: the study cannot be written.
-    """
-    is_new = not os.path.isdir(study.url)
-    try:
-        study.check_writable()
-        yield
-    except InputError:
-        if is_new:
-            with contextlib.suppress(OSError):  # it holds something, or there never was one
-                os.rmdir(study.url)
-        raise
 
 
 def _conclude(plan: Plan, board: Board, out: Console, *, completed: bool) -> Swept:
@@ -227,17 +204,13 @@ def check_surroundings(options: LaunchOptions, study: Study) -> None:
     """Check what a launch needs outside of this process, before anything about it is printed.
 
     Raises:
-        InputError: its runs do not fit here, no Ray answers, the storage cannot be written, or a library
-            is missing.
+        InputError: as :meth:`LaunchOptions.check_start`, or no Ray answers.
     """
-    options.check_fits()
-    check_folder(study.given)
+    options.check_start(study.given)
     if options.address is not None:
         from sweeps.cluster.head import check_address  # loads Ray, for which a plan does not wait
 
         check_address(options.address)
-    if options.wandb != "disabled":
-        require_wandb(f"--wandb {options.wandb}")
 
 
 def runs_to_start(plan: Plan, options: LaunchOptions) -> list[PlannedRun]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import socket
 import threading
 import time
@@ -53,11 +54,14 @@ def check_address(address: str) -> None:
 
 def _check_found() -> None:
     """Check the Ray that is found here: that of a launch without ``--address`` listens to itself alone."""
-    if (place := _found()) is None:
-        return  # ray.init reports this
+    place = _found()
+    if place is None or not _host_and_port(place)[1].isdecimal():
+        return  # reported later
     try:
         _knock(*_host_and_port(place))
     except OSError as error:
+        if os.environ.get("RAY_ADDRESS"):
+            raise InputError(f"--address auto: nothing answers at RAY_ADDRESS, {place} ({error})") from None
         raise InputError(
             f"--address auto: the Ray that runs on this machine, {place}, cannot be reached ({error}); it "
             "may be that of another launch: leave out --address, or give HOST:PORT of the cluster's head"

@@ -55,6 +55,16 @@ def test_a_ray_that_listens_to_itself_alone_is_refused_within_seconds(monkeypatc
         head.check_address("auto")
 
 
+def test_an_address_of_the_environment_is_named_as_such(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(InputError, match="--address auto: nothing answers at RAY_ADDRESS, "):
+            head.check_address("auto")
+    monkeypatch.setenv("RAY_ADDRESS", "https://ray.example")
+    head.check_address("auto")  # it is no HOST:PORT, which another check reports
+
+
 def test_under_a_display_the_terminal_gets_its_cursor_back():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
