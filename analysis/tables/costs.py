@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
-from analysis.tables.elements.importance_weights import UNRELIABLE
+from analysis.tables.elements.importance_weights import unreliable_notes
 from analysis.tables.elements.shown_variants import variant_key
 from analysis.tables.elements.table import Column, Line, Table, cell_label, dataset_title, runs_text
 from analysis.tables.elements.text_sections import TextNames, sections
@@ -82,7 +82,7 @@ def cost_table(cells: Sequence[Cell], dataset: str) -> Table:
     )
     key = variant_key(cells, dataset)
     shown = [cell.averages[best.nll] for cell in timed if (best := tightest(cell))]
-    reliance = [UNRELIABLE] if any(nll.unreliable for nll in shown) else []
+    reliance = unreliable_notes(timed, shown)
     notes = (note, *reliance, *key) if lines else ()
     title = f"Cost, {dataset_title(dataset)}"
     return Table(title, columns, tuple(lines), notes, marks=notes, once=tuple(key))

@@ -81,6 +81,8 @@ def _average(average: Average) -> list[str]:
         lines.append(f"effective sample size {average.ess:.0f} draws per sentence")
     if average.khat_above is not None:
         lines.append(f"Pareto shape above 0.7 in {average.khat_above:.1%} of sentences")
+    elif average.unreliable:
+        lines.append("Pareto shape unknown: 20 importance samples or fewer; counts as unreliable")
     if average.minimum is not None and average.n > 1:
         lines.append(f"from {average.minimum:z.6g} to {average.maximum:z.6g}")
     named = list(zip(average.values, average.runs, strict=False))

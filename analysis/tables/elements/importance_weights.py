@@ -12,12 +12,20 @@ from analysis.stats.valid_bounds import PUBLISHED_ELBO, Convention, conventions
 from analysis.tables.elements.table import Value, cell_label, dataset_title
 from analysis.tables.notes.capped import capped
 
-UNRELIABLE = (
+_UNRELIABLE = (
     "unreliable: the Pareto shape is above 0.7 in more than 5% of the sentences, so a few draws decide the "
     "number, or there are too few draws to tell; what is a bound is an upper bound in expectation only, "
-    "and one run may lie far from its expectation. More importance samples help: --set iw_samples=5000"
+    "and one run may lie far from its expectation"
 )
-"""Explains the word beside a number."""
+_MORE_SAMPLES = ". More importance samples help: --set iw_samples=5000"
+_OF_TRIALS = ". Trials of a search are tested with few importance samples, the best again with more"
+
+
+def unreliable_notes(cells: Sequence[Cell], numbers: Sequence[Average]) -> list[str]:
+    """Explain the word "unreliable" beside a number of these cells, and what helps; [] if none is."""
+    unreliable = [number for number in numbers if number.unreliable]
+    few = any(cell.of_search for cell in cells) and all(number.khat_above is None for number in unreliable)
+    return [_UNRELIABLE + (_OF_TRIALS if few else _MORE_SAMPLES)] if unreliable else []
 
 
 def weight_values(nll: Average | None) -> list[Value]:
@@ -45,8 +53,7 @@ def weight_notes(cells: Sequence[Cell], estimates: Container[str] | None = None)
             "ESS: effective number of the S importance samples, mean over sentences; k>0.7: share of "
             "sentences whose importance weights have a Pareto shape above 0.7"
         )
-    if any(average.unreliable for average in weighted):
-        notes.append(UNRELIABLE)
+    notes += unreliable_notes(cells, weighted)
     if any(average.ess is not None and average.khat_above is None for average in weighted):
         notes.append(
             "no k>0.7: it needs more than 20 importance samples; without it a number counts as unreliable"

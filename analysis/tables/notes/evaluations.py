@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -37,6 +38,8 @@ def shown(done: pd.DataFrame) -> Iterable[str]:
     done = done[[*COLUMNS]]
     last = (done["tested_epoch"] == "last").fillna(False)
     other = done["evaluated_with"].notna()
+    # Results of earlier versions do not record the vocabulary, which others of the same text may have.
+    done = done.assign(vocabulary=done["vocabulary"].bfill().ffill())
     said = done[done["evaluation"].notna() & (done["iw_samples"].notna() | last | other)]
     for _, run in said.drop_duplicates(["system", "num_samples", "evaluation"]).iterrows():
         rows.setdefault(_evaluation_text(run), {})[row_label(run["system"], run["num_samples"])] = None
@@ -50,10 +53,7 @@ def shown(done: pd.DataFrame) -> Iterable[str]:
 def _evaluation_text(run: pd.Series) -> str:
     parts = []
     if not pd.isna(samples := run["iw_samples"]):
-        full = ""
-        if not pd.isna(classes := run["vocabulary"]):
-            count = scored_in_full(samples, run["iw_exact_samples"], classes)
-            full = f" ({count} scored in full)" if count < samples else ""
+        full = _in_full(samples, run["iw_exact_samples"], run["vocabulary"])
         draws = f"{run['mi_samples']} draws for the mutual information"
         parts += [f"S = {samples} importance samples{full}", draws]
     parts += [] if run["eval_precision"] == "float32" else [f"in {run['eval_precision']}"]
@@ -65,6 +65,14 @@ def _evaluation_text(run: pd.Series) -> str:
         parts.append("with " + " ".join(f"{name}={field_text(value)}" for name, value in fields))
         parts.append("other than in training")
     return f"{', '.join(parts)} (evaluation {run['evaluation']})"
+
+
+def _in_full(samples: int, exact: int, classes: Any) -> str:
+    """The number of draws that are scored in full, if not all are; ``classes``: V, NA if unknown."""
+    count = scored_in_full(samples, exact, sys.maxsize if pd.isna(classes) else classes)
+    if count == samples:
+        return ""
+    return f" ({count} scored in full{' if there are over 512 words' if pd.isna(classes) else ''})"
 
 
 def lacking(done: pd.DataFrame) -> Iterable[str]:

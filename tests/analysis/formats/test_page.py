@@ -103,6 +103,15 @@ def test_only_a_watched_page_reloads_itself(composed: Report) -> None:
     assert 'http-equiv="refresh" content="30"' in page_of(composed, refresh=30)
 
 
+@pytest.mark.parametrize(
+    ("above", "said"),
+    [(0.25, "Pareto shape above 0.7 in 25.0% of sentences"), (None, "Pareto shape unknown: 20 importance")],
+)
+def test_the_tip_of_an_unreliable_number_says_why(above: float | None, said: str) -> None:
+    number = Average(n=1, mean=1.0, std=None, mc_stderr=None, ess=2.0, khat_above=above)
+    assert f"\n{said}" in tip(number)
+
+
 def test_tips_of_our_numbers_show_n_interval_and_runs(composed: Report) -> None:
     cell = next(c for c in composed.cells if (c.system, c.setting) == ("lstm-vae-avg", "standard"))
     # 97, 97.125, 97.25: mean 97.125, std 1/8; t with 2 degrees of freedom: 4.302653 / 8 / sqrt(3) = 0.3105.

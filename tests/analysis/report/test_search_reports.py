@@ -54,6 +54,19 @@ def test_trials_keep_their_names_and_are_not_compared_by_test_numbers(
     assert "has not used their test estimates" in markdown(composed)
 
 
+@pytest.mark.parametrize(("more", "advised"), [({}, False), ({"khat_above": 0.4}, True)])
+def test_trials_with_few_draws_get_no_advice_that_the_search_would_override(
+    tmp_path: Path, write_run: WriteRun, more: dict[str, float], advised: bool
+) -> None:
+    drawn = {"value": 99.0, "ess": 1.5, **more}
+    for point in POINTS:
+        write_run(study="s", dataset="toy", estimates={"nll_elbo": 100.0, "nll_iw": drawn}, **point)
+    write_record(tmp_path)
+    (note,) = [note for note in report(tmp_path, "s").bounds[0].marks if note.startswith("unreliable")]
+    assert note.endswith("--set iw_samples=5000") == advised
+    assert note.endswith("tested with few importance samples, the best again with more") != advised
+
+
 def test_a_single_trial_is_called_one(tmp_path: Path, write_run: WriteRun) -> None:
     write_run(study="s", dataset="toy", **POINTS[0])
     (tmp_path / "s" / ".search.json").write_bytes(seal({"search": {}, "rounds": [POINTS[:1]]}))

@@ -57,13 +57,29 @@ def test_the_evaluation_shown_is_named(tmp_path: Path, write_run: WriteRun) -> N
     )
 
 
-@pytest.mark.parametrize(("words", "said"), [(512, ""), (513, " (24 scored in full)"), (None, "")])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (512, ""),
+        (513, " (24 scored in full)"),
+        (None, " (24 scored in full if there are over 512 words)"),
+    ],
+)
 def test_all_draws_are_scored_in_full_over_few_words(
     tmp_path: Path, write_run: WriteRun, words: int | None, said: str
 ) -> None:
     write_run("lstm-vae", result=None if words is None else classes(words))
     (note,) = all_notes(tmp_path)
     assert note.startswith(f"estimates shown: S = 500 importance samples{said}, 8 draws")
+
+
+def test_a_run_that_records_no_vocabulary_has_that_of_another_run_of_the_text(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run("lstm-vae")
+    write_run("lstm-iwae", 5, result=classes(10_000))
+    (note,) = all_notes(tmp_path)
+    assert note.count("500 importance samples (24 scored in full), ") == 1
 
 
 def test_an_evaluation_of_the_last_epoch_is_named_of_language_models_too(
