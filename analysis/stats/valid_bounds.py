@@ -68,7 +68,7 @@ def tightest(cell: Cell) -> Convention | None:
 def to_compare(cell: Cell) -> Convention | None:
     """The convention by which a cell is compared: the tightest reliable one, else :func:`tightest`.
 
-    A number that a few draws decide supports no conclusion, and must not hide a bound that does.
+    An unreliable number supports no conclusion, and must not hide a bound that does.
     """
     reliable = [c for c in _valid(cell) if not cell.averages[c.nll].unreliable]
     return _lowest(cell, reliable) or tightest(cell)
