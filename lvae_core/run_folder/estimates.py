@@ -59,7 +59,7 @@ UNRELIABLE_SHAPE = 0.7
 """Above this Pareto shape, no practical S gives a reliable mean weight (Vehtari et al. 2024)."""
 
 UNRELIABLE_SHARE = 0.05
-"""An estimate is unreliable if ``khat_above`` is larger, or absent beside ``ess``: of too few draws to tell."""
+"""An estimate is unreliable if ``khat_above`` is larger, or absent beside ``ess``."""
 
 ADDED = ("nll_iw_one", "ppl_iw_one")
 """Estimates that results from before them lack under averaging = hidden; no version tells, as all others
