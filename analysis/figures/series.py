@@ -179,7 +179,7 @@ def reliance(drawn: Iterable[tuple[Cell, str]]) -> str:
 
 
 def _weights(average: Average) -> str:
-    """What is known of the importance weights behind a number."""
+    """Say what is known of the importance weights behind a number."""
     ess, above = weight_values(average)
     shape = f"k > 0.7 in {above}" if above else "k unknown"
     return ", ".join([shape, *([f"ESS {ess}"] if ess else [])])
@@ -219,7 +219,7 @@ def rows(cells: Sequence[Cell], dataset: str, setting: str) -> list[Row]:
         raise TooManyError(
             f"{len(chosen)} cells and variants in one setting, of which {MOST_ROWS} can be shown"
         )
-    return [Row(cell, cell_label(cell, "\n{}", marked=True)) for cell in chosen]
+    return [Row(cell, cell_label(cell, "\n({})", marked=True)) for cell in chosen]
 
 
 def left_out_published(cells: Sequence[Cell], dataset: str) -> str:
@@ -275,7 +275,7 @@ def lines(chosen: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
 def legend_name(cell: Cell, *, with_samples: bool = False) -> str:
     """The name of a cell's system and variant, which a legend gives a colour and a marker."""
     name = name_label(display_name(cell.system), cell.num_samples if with_samples else 0)
-    return name + (f", {cell.variant_name}" if cell.variant_name else "")
+    return name + (f" ({cell.variant_name})" if cell.variant_name else "")
 
 
 class SampleNames:

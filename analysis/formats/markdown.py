@@ -23,7 +23,8 @@ def markdown(report: Report) -> str:
     parts += [f"**{markdown_escape(remark)}.**\n" for remark in report.remarks]
     for finding in report.findings:
         parts.append(f"{markdown_escape(finding.text)}\n")
-        parts += [bullets(map(markdown_escape, finding.details))] if finding.details else []
+        below = [*finding.details, *finding.reasons]
+        parts += [bullets(map(markdown_escape, below))] if below else []
     parts += [f"## {report.title2}\n", *sections(report.table2)]
     parts += [f"## {report.title3}\n", *sections(report.table3)] if report.table3 else []
     parts += ["## Published elsewhere\n", *sections(report.further)] if report.further else []

@@ -20,8 +20,7 @@ from analysis.report.findings import Finding
 from analysis.report.report import Report
 from analysis.report.two_studies import TwoStudies
 from analysis.stats.cells import Counts
-from analysis.tables.bound_examples import CAUTION
-from analysis.tables.elements.table import Column, Line, Table, Value
+from analysis.tables.elements.table import DOUBTFUL, NOT_A_BOUND, Column, Line, Table, Value
 
 _MOST_NAMED = 10
 """The largest number of failed runs, or damaged files, that are printed; the files have them all."""
@@ -41,14 +40,14 @@ def print_report(report: Report, console: Console) -> None:
     for remark in report.remarks:
         console.print()
         line(console, f"{remark}.")
-    facts = {fact.partition(": ")[2].lower() for fact in report.facts}
-    examples = (text for text in report.examples if text.rstrip(".").lower() not in facts)
-    findings = [*report.findings, *(Finding(text) for text in examples if text != CAUTION)]
-    _print_findings(console, findings)
-    said = {*report.said_above}
+    _print_findings(console, report.findings)
+    said: set[str] = set()
     beside = [table for table in report.table3 if table.has_published]
     for table in (*report.table2, *beside, *report.reproductions, *report.comparisons):
         print_table(console, table.brief().without(said))
+        # On a page, these stand below each table with their sign.
+        said.update(note for note in table.notes if note.startswith((NOT_A_BOUND, DOUBTFUL)))
+    _print_reasons(console, report.findings)
     named = [f"{run}: {why}" for run, why in report.failures]
     _print_items(console, "Damaged files", report.problems, "report.md")
     _print_items(console, "Failed runs", named, "report.md")
@@ -68,9 +67,22 @@ def _print_findings(console: Console, findings: Sequence[Finding]) -> None:
             line(console, detail, bullet=True, margin="  ")
 
 
+def _print_reasons(console: Console, findings: Sequence[Finding]) -> None:
+    """Print why comparisons allow no conclusion, below the name of their dataset and setting."""
+    if not any(finding.reasons for finding in findings):
+        return
+    console.print()
+    heading(console, "Why comparisons allow no conclusion")
+    for finding in findings:
+        where = finding.text.partition(": ")[0]
+        for reason in finding.reasons:
+            line(console, f"{where}: {reason}", bullet=True)
+
+
 def _only_in_files(report: Report) -> list[str]:
     """Names of the parts of a report that :func:`print_report` leaves to the files."""
     parts = {
+        "what the conventions change": report.examples,
         report.title3.replace("Imp", "imp"): any(not table.has_published for table in report.table3),
         "published elsewhere": report.further,
         "bounds": report.bounds,
@@ -130,6 +142,7 @@ def print_comparison(compared: TwoStudies, console: Console) -> None:
     said: set[str] = set()
     for table in compared.tables:
         print_table(console, table.brief().without(said))
+    _print_reasons(console, compared.findings)
     _print_items(console, "Damaged files", compared.problems, "compare.html")
 
 

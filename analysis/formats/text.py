@@ -13,7 +13,14 @@ import math
 from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Counts
 from analysis.stats.intervals import HUGE, MOST_DECIMALS, Interval, decimals, error_text
-from analysis.tables.elements.table import DOUBTFUL, NOT_A_BOUND, Column, Difference, Value
+from analysis.tables.elements.table import (
+    DOUBTFUL,
+    NOT_A_BOUND,
+    Column,
+    Difference,
+    Value,
+    difference_decimals,
+)
 
 _FAILURES = {"diverged": "diverged", "out_of_memory": "out of memory"}
 """Class of failure -> the word for it, of those that have one."""
@@ -30,8 +37,7 @@ def value_text(value: Value, column: Column) -> str:
     if isinstance(value, Interval):
         return _interval(value, column.decimals)
     if isinstance(value, Difference):
-        digits = decimals(value.interval.half_width if value.interval else None, column.decimals)
-        text = number_text(value.value, digits, "+")
+        text = number_text(value.value, difference_decimals(value, column.decimals), "+")
     elif isinstance(value, Derived):
         text = f"{number_text(value.mean, 1)}†"
     else:

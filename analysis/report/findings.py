@@ -6,7 +6,7 @@ Every conclusion is a verdict of analysis/stats/verdicts.py.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.published.catalogue import display_name
@@ -15,7 +15,7 @@ from analysis.stats.comparisons import Comparison
 from analysis.stats.declared import seeds_caveat
 from analysis.stats.valid_bounds import Substitute
 from analysis.stats.verdicts import OF_DIRECTION, OF_KIND, Verdict
-from analysis.tables.elements.table import SETTINGS, cell_label, dataset_title
+from analysis.tables.elements.table import SETTINGS, cell_label, cell_names, dataset_title
 from analysis.tables.notes.unequal_configs import unequal_caveat
 from lvae_core.messages import listed, numbered
 from lvae_core.systems import language_model_of
@@ -26,10 +26,14 @@ METRIC = "nll_valid"
 _MOST = 3
 """The largest number of conclusions that are named; the table of comparisons has all."""
 
-_MOST_OPEN = 8
-"""The largest number of comparisons without a conclusion that a sentence names for one reason."""
+_MOST_NAMES = 8
+"""The largest number of models that a sentence names as compared with one other."""
 
-Name = Callable[[Cell], str]
+_MOST_OPEN = 3
+"""The largest number of models of which a sentence names the comparisons with others for one reason."""
+
+Sides = tuple[str, str]
+"""What is appended to the name of the first and of the second cell of a comparison."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,9 @@ class Finding:
 
     text: str
     details: tuple[str, ...] = ()
+    """The conclusions."""
+    reasons: tuple[str, ...] = ()
+    """Why other comparisons allow no conclusion; a terminal shows them below the tables."""
 
 
 def findings(
@@ -56,43 +63,54 @@ def findings(
         for setting in SETTINGS:
             of_setting = [c for c in cells if (c.dataset, c.setting) == (dataset, setting)]
             done = [c for c in of_setting if c.counts.done]
-            summed = [_of_setting(done, compared, declared)] if done else []
-            if summed or any(c.counts.failed for c in of_setting):
-                text = ". ".join([*(finding.text for finding in summed), *_failed(of_setting)])
-                details = tuple(detail for finding in summed for detail in finding.details)
-                found.append(Finding(f"{dataset_title(dataset)} {setting}: {text}.", details))
+            summed = _of_setting(done, compared, declared) if done else Finding("")
+            if done or any(c.counts.failed for c in of_setting):
+                text = ". ".join(filter(None, [summed.text, *_failed(of_setting)]))
+                where = f"{dataset_title(dataset)} {setting}"
+                found.append(Finding(f"{where}: {text}.", summed.details, summed.reasons))
     return found
 
 
-def sum_up(compared: Sequence[Comparison], a: Name, b: Name, declared: int | None) -> Finding:
+def names_explained(cells: Iterable[Cell]) -> list[Finding]:
+    """Say where the short names of variants are explained, as sentences stand above their key."""
+    named = next((c for c in cells if c.shown and c.short_name and c.short_name != c.variant), None)
+    if named is None:
+        return []
+    return [
+        Finding(f"Names in parentheses, as in {cell_label(named)}, are explained below the first table.")
+    ]
+
+
+def sum_up(compared: Sequence[Comparison], declared: int | None, sides: Sides = ("", "")) -> Finding:
     """Count the conclusions from comparisons of one metric, and list them and the reasons for none.
 
     The text has no full stop, as more may follow.
 
     Args:
         compared: one comparison or more.
-        a: gives the name of the first cell of a comparison.
-        b: gives the name of the second one.
         declared: the number of seeds that was declared before there were results; None if none was.
+        sides: what is appended to the names.
     """
     decided = [c for c in compared if c.verdict.model]
     open_ = [c for c in compared if not c.verdict.model]
     concluded = numbered(len(decided), "conclusion") if decided else "no conclusion"
-    details = [f"{_conclusion(c, a, b, declared)}." for c in decided[:_MOST]]
+    details = [f"{_conclusion(c, sides, declared)}." for c in decided[:_MOST]]
     if len(decided) > _MOST:
         details.append(f"{len(decided) - _MOST} more in the table of comparisons.")
     return Finding(
         f"{concluded} from {numbered(len(compared), 'comparison')} of tightest valid bounds",
-        (*details, *_reasons(open_, a, b)),
+        tuple(details),
+        tuple(_reasons(open_, sides)),
     )
 
 
-def _conclusion(c: Comparison, a: Name, b: Name, declared: int | None) -> str:
+def _conclusion(c: Comparison, sides: Sides, declared: int | None) -> str:
     """Say which model is better or worse, and what a reader must know about this verdict."""
-    cells = {a(c.a): c.a, b(c.b): c.b}
+    a, b = (f"{cell_label(cell)}{side}" for cell, side in zip((c.a, c.b), sides, strict=True))
+    cells = {a: c.a, b: c.b}
     found = [seeds_caveat(declared, len(c.paired.seeds)), unequal_caveat(c.a, c.b), *_substitutes(cells)]
     caveats = "; ".join(filter(None, found))
-    sentence = c.verdict.sentence(a(c.a), b(c.b), c.paired) + _idle_runs(cells)
+    sentence = c.verdict.sentence(a, b, c.paired) + _idle_runs(cells)
     return f"{sentence} ({caveats})" if caveats else sentence
 
 
@@ -118,7 +136,7 @@ def _of_setting(cells: Sequence[Cell], compared: Sequence[Comparison], declared:
     of_setting = [c for c in compared if c.metric == METRIC and id(c.a) in ids]
     if not of_setting:
         return Finding(_nothing_compared(cells))
-    return sum_up(of_setting, cell_label, cell_label, declared)
+    return sum_up(of_setting, declared)
 
 
 def _failed(cells: Sequence[Cell]) -> list[str]:
@@ -140,29 +158,39 @@ def _nothing_compared(cells: Sequence[Cell]) -> str:
     return "nothing to compare, as no row has its baseline over the same text"
 
 
-def _reasons(open_: Sequence[Comparison], a: Name, b: Name) -> Iterable[str]:
-    """A sentence per reason why comparisons allow no conclusion, and one on what samples may decide."""
-    by_reason: dict[str, list[Comparison]] = defaultdict(list)
+def _reasons(open_: Sequence[Comparison], sides: Sides) -> Iterable[str]:
+    """A sentence for each reason why comparisons allow no conclusion, with what may help."""
+    by_reason: dict[tuple[str, bool], list[Comparison]] = defaultdict(list)
     # What more seeds would not help comes first, so that nobody trains them in hope.
     for c in sorted(open_, key=lambda c: c.verdict.needs_seeds):
-        by_reason[_reason(c.verdict, len(c.paired.seeds))].append(c)
-    for reason, those in by_reason.items():
-        yield f"{_named(those, a, b)}: {reason}{_advice(those)}."
-    if loose := [c for c in open_ if _more_samples_may_decide(c)]:
-        yield (
-            f"{_named(loose, a, b)}: more importance samples may decide, as a tighter bound lies below the "
-            "other number, but is unreliable."
-        )
+        by_reason[_reason(c.verdict, len(c.paired.seeds)), _more_samples_may_decide(c)].append(c)
+    for (reason, loose), those in by_reason.items():
+        yield f"{_named(those, sides)}: {reason}{_advice(those)}{_ON_SAMPLES * loose}."
 
 
-def _named(those: Sequence[Comparison], a: Name, b: Name) -> str:
-    """Name the models of some comparisons, those against one model together."""
-    against: dict[str, list[str]] = defaultdict(list)
-    for c in those[:_MOST_OPEN]:
-        against[b(c.b)].append(a(c.a))
-    named = [f"{listed(names)} against {other}" for other, names in against.items()]
-    more = len(those) - _MOST_OPEN
-    return "; ".join([*named, f"{more} more in the table of comparisons"] if more > 0 else named)
+_ON_SAMPLES = (
+    "; a tighter bound lies below the other number but is unreliable, so more importance samples may decide"
+)
+"""What may help if two numbers are compared by a bound that is reliable but loose."""
+
+
+def _named(those: Sequence[Comparison], sides: Sides) -> str:
+    """Name the models of some comparisons, those against one model together, and those of one system."""
+    against: dict[str, list[Comparison]] = defaultdict(list)
+    for c in those:
+        against[f"{cell_label(c.b)}{sides[1]}"].append(c)
+    parts = []
+    for other, found in list(against.items())[:_MOST_OPEN]:
+        names = [f"{name}{sides[0]}" for name in cell_names(c.a for c in found)]
+        parts.append(f"{listed(_first(names))} against {other}")
+    more = sum(len(found) for found in list(against.values())[_MOST_OPEN:])
+    return "; ".join([*parts, f"{more} more in the table of comparisons"] if more else parts)
+
+
+def _first(names: Sequence[str]) -> list[str]:
+    """The first of some names, and the number of the others."""
+    more = len(names) - _MOST_NAMES
+    return [*names[:_MOST_NAMES], f"{more} more"] if more > 0 else list(names)
 
 
 def _advice(those: Sequence[Comparison]) -> str:
@@ -170,7 +198,8 @@ def _advice(those: Sequence[Comparison]) -> str:
 
     The last epoch has the full weight only if training outlasted the annealing.
     """
-    if those[0].verdict.obstacle != "annealing":
+    verdict = those[0].verdict
+    if verdict.obstacle != "annealing" or not _is_lasting(verdict):
         return ""
     unused = [cell for c in those for cell in (c.a, c.b) if cell.unused_latent]
     return "; train longer" + (

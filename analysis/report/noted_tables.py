@@ -17,7 +17,7 @@ from analysis.tables.comparisons import comparison_table, reproduction_table
 from analysis.tables.elements.shown_variants import hidden_variant_notes
 from analysis.tables.elements.table import SETTINGS, Table, dataset_title
 from analysis.tables.notes.cells import huge_notes
-from analysis.tables.notes.dataset import caveats, dataset_notes
+from analysis.tables.notes.dataset import caveats, dataset_notes, details
 from analysis.tables.notes.unpaired import unpaired_notes
 from analysis.tables.paper import table2, table3
 from lvae_core.messages import numbered
@@ -43,7 +43,8 @@ def tables2(
             *dataset_notes(rows, cells, dataset),
             *_stages(frame, dataset),
         ]
-        table = dataclasses.replace(table, notes=(*table.notes, *notes))
+        background = (*table.background, *details(rows, cells, dataset))
+        table = dataclasses.replace(table, notes=(*table.notes, *notes), background=background)
         return _with_caveats(table, [dataset], rows, cells)
 
     return tuple(map(made, datasets))

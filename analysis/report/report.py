@@ -18,7 +18,7 @@ from analysis.reading.frame import runs_in_rows
 from analysis.reading.sources import study_names
 from analysis.reading.validation import lowest_perplexities
 from analysis.report.failed_runs import failed_runs
-from analysis.report.findings import Finding, findings
+from analysis.report.findings import Finding, findings, names_explained
 from analysis.report.noted_tables import (
     bounds_tables,
     comparison_tables,
@@ -171,6 +171,7 @@ def compose(runs: Runs, baseline: Baseline = OWN_BASELINES) -> Report:
             *(Finding(text) for dataset in concluded for text in below_the_truth(cells, dataset)),
             *map(Finding, unfinished_launches(runs)),
             *findings(cells, concluded, compared, declared_beforehand(runs)),
+            *names_explained(cells if concluded else ()),
         ),
         table2=tables2(frame, rows, cells, datasets),
         table3=tables3(rows, cells, datasets),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.reading.collect import Runs
 from analysis.reading.frame import CONFIG_FIELDS, runs_in_rows
 from analysis.reading.sources import distinct_names
-from analysis.report.findings import METRIC, Finding, sum_up
+from analysis.report.findings import METRIC, Finding, names_explained, sum_up
 from analysis.report.provenance import cost_units, facts, origins
 from analysis.report.report import RESAMPLING_SEED
 from analysis.stats.cells import Cell
@@ -23,10 +23,11 @@ from analysis.stats.field_texts import field_text
 from analysis.stats.over_seeds import average_cells
 from analysis.stats.text_groups import same_text
 from analysis.stats.variants import CommonVariants, common_variants, variants_by_row
-from analysis.tables.elements.shown_variants import states_of
-from analysis.tables.elements.table import Table, cell_label, dataset_title
+from analysis.tables.elements.shown_variants import can_be_names, states_of
+from analysis.tables.elements.table import Table, cell_label, cell_names, dataset_title
 from analysis.tables.notes.capped import capped
 from analysis.tables.two_studies import HOURS, METRICS, Pair, study_tables
+from lvae_core.messages import numbered
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     rng = np.random.default_rng(RESAMPLING_SEED)
     rows = [runs_in_rows(runs.frame) for runs in (a, b)]
     cells = _labelled_alike(*rows)
-    pairs, halves, refused, alone = _match(*([_with_hours(cell) for cell in of_one] for of_one in cells))
+    pairs, halves, apart, alone = _match(*([_with_hours(cell) for cell in of_one] for of_one in cells))
+    pairs, halves = _named([pairs, halves])
     compared: list[Comparison] = []
     for dataset, setting in dict.fromkeys((cell.dataset, cell.setting) for cell, _ in pairs):
         family = [pair for pair in pairs if (pair[0].dataset, pair[0].setting) == (dataset, setting)]
@@ -62,8 +64,16 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     return TwoStudies(
         studies=(a.studies[0], b.studies[0]),
         facts=(tuple(facts(a, a.frame, cells[0], units)), tuple(facts(b, b.frame, cells[1], units))),
-        findings=tuple(_findings(compared, _declared_by_both(a, b))),
-        notes=(*_equality_notes(pairs, refused), *_changes(*rows), *refused, *alone),
+        findings=(
+            *_findings(compared, _declared_by_both(a, b), _copies(*rows)),
+            *names_explained(cell for pair in pairs for cell in pair),
+        ),
+        notes=(
+            *_equality_notes(pairs, bool(apart)),
+            *_changes(rows[0], rows[1], [*pairs, *apart]),
+            *map(_refusal, apart),
+            *alone,
+        ),
         tables=tuple(
             # Elsewhere the studies are named above the tables.
             dataclasses.replace(table, marks=(_study_key(a, b), *table.marks))
@@ -81,14 +91,43 @@ def _declared_by_both(a: Runs, b: Runs) -> int | None:
     return None if None in numbers else min(number for number in numbers if number is not None)
 
 
-def _findings(compared: Sequence[Comparison], declared: int | None) -> Iterable[Finding]:
+def _findings(
+    compared: Sequence[Comparison], declared: int | None, copies: Collection[str]
+) -> Iterable[Finding]:
     valid = [c for c in compared if c.metric == METRIC]
     for dataset, setting in dict.fromkeys((c.a.dataset, c.a.setting) for c in valid):
         of_setting = [c for c in valid if (c.a.dataset, c.a.setting) == (dataset, setting)]
-        found = sum_up(
-            of_setting, lambda b: f"{cell_label(b)} of B", lambda a: f"{cell_label(a)} of A", declared
-        )
-        yield Finding(f"{dataset_title(dataset)} {setting}: {found.text}.", found.details)
+        where = f"{dataset_title(dataset)} {setting}"
+        if same := [c for c in of_setting if _is_of_copies(c, copies)]:
+            runs = numbered(len({run for c in same for run in _common_runs(c)}), "run")
+            named = capped(cell_names(c.a for c in same), ", ")
+            yield Finding(f"{where}: A and B hold the same {runs} of {named}.")
+        if others := [c for c in of_setting if not _is_of_copies(c, copies)]:
+            found = sum_up(others, declared, (" of B", " of A"))
+            yield Finding(f"{where}: {found.text}.", found.details, found.reasons)
+
+
+def _copies(*frames: pd.DataFrame) -> set[str]:
+    """The names of the runs that both studies have with the same result, byte for byte."""
+    of_a, of_b = (
+        set(frame[["run", "result_sha256"]].dropna().itertuples(index=False, name=None)) for frame in frames
+    )
+    return {run for run, _ in of_a & of_b}
+
+
+def _is_of_copies(c: Comparison, copies: Collection[str]) -> bool:
+    """Whether a comparison is of the same runs on both sides; not if there are none."""
+    return c.verdict.test == "equal" and _common_runs(c) <= set(copies)
+
+
+def _common_runs(c: Comparison) -> set[str]:
+    """The names of the runs of both sides with a common seed."""
+    return {
+        run
+        for average in c.averages
+        for seed, run in zip(average.seeds, average.runs, strict=True)
+        if seed in c.paired.seeds
+    }
 
 
 def _study_key(a: Runs, b: Runs) -> str:
@@ -125,11 +164,11 @@ def _with_hours(cell: Cell) -> Cell:
     return dataclasses.replace(cell, averages=averages)
 
 
-def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[Pair], list[Pair], list[str], list[str]]:
+def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[Pair], list[Pair], list[Pair], list[str]]:
     """Pair the cells of B and A.
 
-    Returns the pairs (of B, of A), those of which only one has a finished run, a note on each pair over
-    different text, and notes on the cells without a finished partner.
+    Returns the pairs (of B, of A), those of which only one has a finished run, the pairs over different
+    text, and notes on the cells without a finished partner.
 
     Variants of the same name are paired. A name has only fields that vary within a study, so cells that
     differ by what was changed between the studies are paired. Cells over different text are not.
@@ -140,17 +179,8 @@ def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[Pair], list[Pair]
             groups[cell.dataset, cell.system, cell.num_samples, cell.setting][side].append(cell)
     pairs: list[Pair] = []
     halves: list[Pair] = []
-    refused: list[str] = []
+    apart: list[Pair] = []
     alone: dict[tuple[str, str], list[str]] = defaultdict(list)
-
-    def pair(b: Cell, a: Cell) -> None:
-        if same_text(b, a):
-            pairs.append((b, a))
-        else:
-            refused.append(
-                f"not compared: {cell_label(b, ' ({})')} on {dataset_title(b.dataset)}, {b.setting}; "
-                f"numbers over different text measure different problems (A: {a.text}; B: {b.text})"
-            )
 
     for sides in groups.values():
         of_a, of_b = ([cell for cell in side if cell.counts.done] for side in sides)
@@ -158,7 +188,7 @@ def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[Pair], list[Pair]
         names = {cell.variant: cell for cell in of_a}
         matched = {cell.variant: cell for cell in of_b if cell.variant in names}
         for variant, cell in matched.items():
-            pair(cell, names[variant])
+            (pairs if same_text(cell, names[variant]) else apart).append((cell, names[variant]))
         halves += [
             (lost[1][cell.variant], cell) for cell in of_a if cell.variant in lost[1].keys() - matched
         ]
@@ -171,16 +201,16 @@ def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[Pair], list[Pair]
                 if id(cell) not in met and (
                     cell.variant not in matched or paired[cell.variant] is not cell
                 ):
-                    alone[f"only study {study} has", _where(cell)].append(cell_label(cell, " ({})"))
+                    alone[f"only study {study} has", _where(cell)].append(cell_label(cell))
         for study, unfinished in zip("AB", lost, strict=True):
             for cell in unfinished.values():
                 where = f"{_where(cell)}: {', '.join(states_of(cell))}"
-                alone[f"study {study} has no finished run of", where].append(cell_label(cell, " ({})"))
+                alone[f"study {study} has no finished run of", where].append(cell_label(cell))
     # One note for each study and setting, as studies without a common cell have many.
     return (
         pairs,
         halves,
-        refused,
+        apart,
         [f"{said} {capped(rows, ', ')} {where}" for (said, where), rows in alone.items()],
     )
 
@@ -189,8 +219,39 @@ def _where(cell: Cell) -> str:
     return f"on {dataset_title(cell.dataset)}, {cell.setting}"
 
 
-def _equality_notes(pairs: Iterable[Pair], refused: Sequence[str]) -> Iterable[str]:
-    """That the studies have no number in common, or that all of those, the estimates, are equal."""
+def _named(pairs: Sequence[Sequence[Pair]]) -> list[list[Pair]]:
+    """The pairs with ``v1``, ``v2``, … as names of variants whose values are too long for names.
+
+    Letters are the names of the studies.
+    """
+    cells = [cell for some in pairs for pair in some for cell in pair if cell.variant]
+    variants = list(dict.fromkeys(cell.variant for cell in cells))
+    names = (
+        {} if can_be_names(cells) or len(variants) < 2 else {v: f"v{k}" for k, v in enumerate(variants, 1)}
+    )
+
+    def named(cell: Cell) -> Cell:
+        return dataclasses.replace(cell, short_name=names.get(cell.variant))
+
+    return [[(named(b), named(a)) for b, a in some] for some in pairs]
+
+
+def _refusal(pair: Pair) -> str:
+    """The reason why two cells over different text are not compared."""
+    b, a = pair
+    return (
+        f"not compared: {cell_label(b)} on {_where(b).removeprefix('on ')}; "
+        f"numbers over different text measure different problems (A: {a.text}; B: {b.text})"
+    )
+
+
+def _equality_notes(pairs: Iterable[Pair], refused: bool) -> Iterable[str]:
+    """That the studies have no number in common, or that all of those, the estimates, are equal.
+
+    Args:
+        pairs: of cells over the same text.
+        refused: whether there are pairs over different text.
+    """
     common = [
         (of_b[seed], of_a[seed])
         for b, a in pairs
@@ -205,17 +266,39 @@ def _equality_notes(pairs: Iterable[Pair], refused: Sequence[str]) -> Iterable[s
         yield f"all {len(common)} numbers of the common seeds are equal to the last bit"
 
 
-def _changes(a: pd.DataFrame, b: pd.DataFrame) -> Iterable[str]:
-    """A note on each config field and each kind of origin that differs between the studies."""
+def _changes(a: pd.DataFrame, b: pd.DataFrame, pairs: Sequence[Pair]) -> Iterable[str]:
+    """A note on each config field and each kind of origin that differs between paired cells.
+
+    Cells that only one study has are named elsewhere, and their fields are no change.
+
+    Args:
+        a: the runs of study A.
+        b: those of study B.
+        pairs: the cells (of B, of A) with finished runs, compared or not.
+    """
+    sides = [
+        [frame.set_index("run", drop=False).loc[_runs_of(pair[side])] for pair in pairs]
+        for side, frame in ((1, a), (0, b))
+    ]
     for name in CONFIG_FIELDS:
-        values = [sorted({field_text(v) for v in f[name].dropna().astype(object)}) for f in (a, b)]
-        if values[0] != values[1] and all(values):
-            yield f"{name}: {', '.join(values[0])} in A; {', '.join(values[1])} in B"
-    recorded = [dict(origins(frame)) for frame in (a, b)]
+        values: tuple[set[str], set[str]] = set(), set()
+        for of_pair in zip(*sides, strict=True):
+            found = [{field_text(v) for v in runs[name].dropna().astype(object)} for runs in of_pair]
+            if found[0] != found[1] and all(found):
+                for of_study, of_cell in zip(values, found, strict=True):
+                    of_study |= of_cell
+        if all(values):
+            yield f"{name}: {', '.join(sorted(values[0]))} in A; {', '.join(sorted(values[1]))} in B"
+    recorded = [dict(origins(pd.concat(side))) if side else {} for side in sides]
     for name in dict.fromkeys([*recorded[0], *recorded[1]]):
-        listed = [
+        shown = [
             ", ".join(sorted(value for value, _ in side.get(name, []))) or "not recorded"
             for side in recorded
         ]
-        if listed[0] != listed[1]:
-            yield f"{name}: {listed[0]} in A; {listed[1]} in B"
+        if shown[0] != shown[1]:
+            yield f"{name}: {shown[0]} in A; {shown[1]} in B"
+
+
+def _runs_of(cell: Cell) -> list[str]:
+    """The names of a cell's finished runs."""
+    return sorted({run for average in cell.averages.values() for run in average.runs})

@@ -13,12 +13,18 @@ from analysis.published.facts import Fact
 from analysis.stats.average import Average, finite_mean
 from analysis.stats.cells import Cell
 from analysis.stats.comparisons import Comparison
-from analysis.stats.intervals import HUGE
+from analysis.stats.intervals import HUGE, decimals
 from analysis.stats.text_groups import first_texts
 from analysis.stats.valid_bounds import JOINT_ELBO, PUBLISHED_ELBO, Convention, Substitute, tightest
 from analysis.stats.verdicts import RULE
 from analysis.tables.bounds import exact_cell, published_nll, with_published_cells
-from analysis.tables.elements.table import SETTINGS, cell_label, dataset_title
+from analysis.tables.elements.table import (
+    SETTINGS,
+    Difference,
+    cell_label,
+    dataset_title,
+    difference_decimals,
+)
 from analysis.tables.notes.unequal_configs import unequal_caveat
 from lvae_core.systems import language_model_of
 
@@ -41,8 +47,6 @@ _ON_SEVERAL_SAMPLES = EXPLANATION[1:3]
 
 CAUTION = f"{RULE}."
 """The rule by which the sentences of :func:`examples` conclude."""
-
-_MOST_DECIMALS = 3
 
 _ERRORS = 3
 """Monte Carlo standard errors by which a number must lie below the truth to be called below it."""
@@ -137,17 +141,15 @@ def _lowest_valid(
     among = f"the lowest valid number of {len(valid)} rows on the test split"
     language_model = exact_cell(of_dataset, cell)
     if language_model is None or language_model is cell or not _is_ordinary(language_model.averages["nll"]):
-        number = f"{nll.mean:.1f} nats{_reliability(nll)}"
+        number = f"{_text(nll)} nats{_reliability(nll)}"
         return [f"{where}: {cell_label(cell)} has {among}, {number}. {_PICKED}"]
     exact = language_model.averages["nll"]
     to_compare, which = _to_compare(cell, nll)
-    decimals = _decimals((nll, exact), (to_compare, exact))
-    distance = _distance(to_compare, exact, decimals)
-    number = f"{nll.mean:.{decimals}f}"
-    number += which.format(f"{to_compare.mean:.{decimals}f}") if which else _reliability(nll)
+    distance = _distance(to_compare, exact)
+    number = _text(nll) + (which.format(_text(to_compare)) if which else _reliability(nll))
     return [
         f"{where}: {cell_label(cell)} has {among}, {number}, "
-        f"{distance} {'as' if distance == 'the same' else 'than'} "
+        f"{distance} {'as' if distance.endswith('the same') else 'than'} "
         f"{cell_label(language_model)}: {_verdict(cell, language_model, compared)}. {_PICKED}"
     ]
 
@@ -191,8 +193,8 @@ def below_the_truth(cells: Sequence[Cell], dataset: str) -> list[str]:
     return [
         f"{where}: the data's own -log p(x) is {cell.true_nll:.2f} nats, below which no bound lies in "
         "expectation. "
-        f"{cell_label(cell)} has {published.mean:.2f} by the published convention, {-below:.2f} below the "
-        f"truth{how}; its tightest valid bound is {valid_nll.mean:.2f}{_reliability(valid_nll)}."
+        f"{cell_label(cell)} has {_text(published)} by the published convention, {-below:.1f} below the "
+        f"truth{how}; its tightest valid bound is {_text(valid_nll)}{_reliability(valid_nll)}."
     ]
 
 
@@ -221,11 +223,10 @@ class _Example:
         where = f"{dataset_title(self.cell.dataset)} {self.cell.setting}, from {self.source}"
         to_compare, which = _to_compare(self.cell, self.valid)
         numbers = (self.published, self.valid, to_compare)
-        decimals = _decimals(*((nll, self.exact) for nll in numbers))
         unreliable = ", unreliable" if self.valid.unreliable and not which else ""
         system = cell_label(self.cell) + (f" ({self.how})" if self.how else "")
-        elbo, bound, other, exact = (f"{nll.mean:.{decimals}f}" for nll in (*numbers, self.exact))
-        apart = [_distance(nll, self.exact, decimals) for nll in (self.published, to_compare)]
+        elbo, bound, other, exact = map(_text, (*numbers, self.exact))
+        apart = [_distance(nll, self.exact) for nll in (self.published, to_compare)]
         return (
             f"{where}: {self.language_model} has {exact} nats. {system} has {elbo} by the published "
             f"convention, {apart[0]}, but this number is not a bound; its tightest valid bound "
@@ -243,30 +244,18 @@ def _reliability(nll: Average) -> str:
     return " (unreliable)" if nll.unreliable else ""
 
 
-def _decimals(*pairs: tuple[Average, Average]) -> int:
-    """The fewest decimals at which the numbers of each pair differ by what their difference rounds to."""
-
-    def agree(decimals: int) -> bool:
-        return all(
-            _rounded_difference(a, b, decimals) == round(round(a.mean - b.mean, decimals) * 10**decimals)
-            for a, b in pairs
-        )
-
-    return next((d for d in range(1, _MOST_DECIMALS) if agree(d)), _MOST_DECIMALS)
+def _text(nll: Average) -> str:
+    """A number with the digits that tables give it."""
+    return f"{nll.mean:.{decimals(nll.std)}f}"
 
 
-def _rounded_difference(a: Average, b: Average, decimals: int) -> int:
-    """The difference of two numbers as they are printed, in units of the last digit."""
-    apart: float = round(a.mean, decimals) - round(b.mean, decimals)
-    return round(apart * 10.0**decimals)
-
-
-def _distance(nll: Average, exact: Average, decimals: int) -> str:
-    """The distance of ``nll`` from ``exact``, as a fact about two printed numbers."""
-    more = _rounded_difference(nll, exact, decimals)
-    if not more:
-        return "the same"
-    return f"{abs(more) / 10**decimals:.{decimals}f} {'more' if more > 0 else 'less'}"
+def _distance(nll: Average, exact: Average) -> str:
+    """The distance of ``nll`` from ``exact``, with the digits that a table gives a difference."""
+    apart = Difference(nll.mean - exact.mean, None, nll, exact)
+    text = f"{abs(apart.value):.{difference_decimals(apart)}f}"
+    if not text.strip("0."):
+        return "the same" if _text(nll) == _text(exact) else "about the same"
+    return f"{text} {'more' if apart.value > 0 else 'less'}"
 
 
 def _verdict(cell: Cell, language_model: Cell, compared: Sequence[Comparison]) -> str:

@@ -111,7 +111,7 @@ def comparison_table(
         ),
         lambda: map(comparison_row, of_dataset),
         marks=tuple(marks),
-        once=(RULE, FAMILY, *declaration, *letters),
+        once=(*_columns_note(shown), RULE, FAMILY, *declaration, *letters),
         background=(RULE, FAMILY, *_mark_note(shown)),
     )
 
@@ -271,7 +271,7 @@ def _published_line(cell: Cell, fact: Fact, name: str) -> Line:
 
 def _label(cell: Cell, metric: str) -> str:
     """The name of a cell; marked only beside a number that is no bound."""
-    return cell_label(cell, " ({})", marked=metric != "nll_valid")
+    return cell_label(cell, marked=metric != "nll_valid")
 
 
 def _columns_note(shown: Sequence[Comparison]) -> list[str]:

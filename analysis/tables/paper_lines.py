@@ -96,7 +96,8 @@ def our_lines(
         yield Line("published", label, (None,) * len(blocks) * (len(metrics) + 1))
     for variant, named in variants.items():
         at = {(c.dataset, c.setting): c for c in cells if c.variant == variant}
-        parts = [part for part in (below, named, text if below else "") if part]
+        own = f"{below} ({named})" if below and named else below or named
+        parts = [part for part in (own, text if below else "") if part]
         halves = [_cell_values(at.get((b.dataset, b.setting)), metrics, row, b) for b in blocks]
         name = f"  {', '.join(parts)}" if parts else label
         yield Line("ours", name, tuple(value for half in halves for value in half))

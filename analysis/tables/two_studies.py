@@ -22,7 +22,7 @@ from analysis.tables.comparisons import (
 )
 from analysis.tables.costs import Unit, decimals_of, scaled
 from analysis.tables.elements.csv_rows import comparison_row
-from analysis.tables.elements.shown_variants import can_be_names
+from analysis.tables.elements.shown_variants import variant_key
 from analysis.tables.elements.table import (
     Column,
     Difference,
@@ -99,7 +99,6 @@ def _table(
     measure: str = "",
     halves: Sequence[Pair] = (),
 ) -> Table:
-    names = _short_names([*(c.a for c in compared), *(cell for cell, _ in halves)])
     lines: list[Line] = []
     cells = [cell for c in compared for cell in (c.a, c.b)]
 
@@ -109,8 +108,8 @@ def _table(
     for setting, metric in dict.fromkeys((c.a.setting, c.metric) for c in compared):
         of_heading = [c for c in compared if (c.a.setting, c.metric) == (setting, metric)]
         lines.append(Line("heading", heading(of_heading[0])))
-        lines += [_line(c, names) for c in of_heading]
-        lines += [_half_line(half, metric, names) for half in halves if half[0].setting == setting]
+        lines += [_line(c) for c in of_heading]
+        lines += [_half_line(half, metric) for half in halves if half[0].setting == setting]
     digits = decimals_of_differences((v for line in lines for v in line.values), max(2, decimals))
     columns = (
         Column("A", decimals=decimals),
@@ -120,6 +119,7 @@ def _table(
     )
     huge = _huge([*((c.a, c.b) for c in compared), *halves])
     substitutes = substitute_notes(compared, (" of B", " of A"))
+    key = variant_key([*cells, *(half[0] for half in halves)], *{cell.dataset for cell in cells})
     notes = (
         "A, B: over the n common seeds, empty if there is none. B - A: mean difference over them, with its "
         "95% t interval. " + verdict_note("B", "A", lower="B lower", over=" over the rows of a heading"),
@@ -127,9 +127,8 @@ def _table(
         *huge,
         *reach_notes(compared, heading),
         *substitutes,
-        *(f"{name}: {variant}" for variant, name in names.items()),
+        *key,
     )
-    key = notes[len(notes) - len(names) :] if names else ()
     return Table(
         title,
         columns,
@@ -151,21 +150,12 @@ def _huge(pairs: Sequence[Pair]) -> list[str]:
     ]
 
 
-def _short_names(cells: Sequence[Cell]) -> dict[str, str]:
-    """Variant -> ``v1``, ``v2``, … if values are too long for names; letters are names of the studies."""
-    cells = [cell for cell in cells if cell.variant]
-    variants = list(dict.fromkeys(cell.variant for cell in cells))
-    if can_be_names(cells):
-        return {}
-    return {variant: f"v{k}" for k, variant in enumerate(variants, start=1)} if len(variants) > 1 else {}
-
-
-def _line(comparison: Comparison, names: Mapping[str, str]) -> Line:
+def _line(comparison: Comparison) -> Line:
     paired = comparison.paired
     b, a = (_over(average, paired.seeds) for average in comparison.averages)
     return Line(
         "ours",
-        _label(comparison.a, names),
+        f"  {cell_label(comparison.a)}",
         (
             a,
             b,
@@ -175,17 +165,13 @@ def _line(comparison: Comparison, names: Mapping[str, str]) -> Line:
     )
 
 
-def _half_line(pair: Pair, metric: str, names: Mapping[str, str]) -> Line:
+def _half_line(pair: Pair, metric: str) -> Line:
     """The line of a cell that has finished runs in one study only; the other has the states of its runs."""
     b, a = (
         cell.averages.get(estimate_of(cell, metric) or "") if cell.counts.done else cell.counts
         for cell in pair
     )
-    return Line("ours", _label(pair[0], names), (a, b, None, None, "0", None, None, None, None))
-
-
-def _label(cell: Cell, names: Mapping[str, str]) -> str:
-    return f"  {cell_label(dataclasses.replace(cell, short_name=names.get(cell.variant)), ' ({})')}"
+    return Line("ours", f"  {cell_label(pair[0])}", (a, b, None, None, "0", None, None, None, None))
 
 
 def _over(whole: Average, seeds: Sequence[int]) -> Average | None:

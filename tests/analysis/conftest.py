@@ -18,8 +18,8 @@ from lvae_core.systems import recipe
 
 
 def texts_of(findings: Iterable[Finding]) -> list[str]:
-    """Each finding with its details as one text."""
-    return [" ".join([finding.text, *finding.details]) for finding in findings]
+    """Each finding with its conclusions and reasons as one text."""
+    return [" ".join([finding.text, *finding.details, *finding.reasons]) for finding in findings]
 
 
 AVERAGING = {"lstm-lm": "none", "lstm-vae": "loss", "lstm-vae-avg": "hidden"}

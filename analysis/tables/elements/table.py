@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -146,8 +147,8 @@ def name_label(name: str, num_samples: int) -> str:
     return name + (f" L={num_samples}" if num_samples else "")
 
 
-def cell_label(cell: Cell, variant: str = ", {}", *, marked: bool = False) -> str:
-    """The name of a cell's system with its L and variant.
+def cell_label(cell: Cell, variant: str = " ({})", *, marked: bool = False) -> str:
+    """The name of a cell's system with its L and variant: ``LSTM-VAE L=2 (C)``.
 
     Args:
         cell: the cell.
@@ -157,6 +158,45 @@ def cell_label(cell: Cell, variant: str = ", {}", *, marked: bool = False) -> st
     label = row_label(cell.system, cell.num_samples)
     label += NOT_A_BOUND if marked and cell.joint_latent else ""
     return label + (variant.format(cell.variant_name) if cell.variant_name else "")
+
+
+def cell_names(cells: Iterable[Cell], *, with_setting: bool = False) -> list[str]:
+    """The names of cells, those of one system and L together: ``LSTM-VAE L=2 (C to E, G)``.
+
+    Args:
+        cells: the cells; those of the same name are named once.
+        with_setting: append the setting, and keep the settings apart.
+    """
+    rows: dict[str, dict[str, None]] = {}
+    settings: dict[str, str] = {}
+    for cell in cells:
+        row = row_label(cell.system, cell.num_samples)
+        setting = f" {cell.setting}" if with_setting else ""
+        rows.setdefault(f"{row}{setting}", {})[cell.variant_name] = None
+        settings[f"{row}{setting}"] = setting
+    named = []
+    for key, variants in rows.items():
+        row, setting = key.removesuffix(settings[key]), settings[key]
+        together = _together([name for name in variants if name])
+        named += [key] if "" in variants else []
+        named += [f"{row} ({together}){setting}"] if together else []
+    return named
+
+
+def _together(names: Sequence[str]) -> str:
+    """Names of variants in a list, three or more letters or numbers in a row as ``C to E``."""
+    parts: list[str] = []
+    for _, run in itertools.groupby(enumerate(names), lambda at: _place(at[1]) - at[0]):
+        of_run = [name for _, name in run]
+        parts += [f"{of_run[0]} to {of_run[-1]}"] if len(of_run) > 2 else of_run
+    return ("; " if any(", " in part for part in parts) else ", ").join(parts)
+
+
+def _place(name: str) -> float:
+    """The place of a letter among letters, or of v1 among numbers; NaN, which equals nothing, of others."""
+    if len(name) == 1 and name.isupper():
+        return ord(name)
+    return int(name[1:]) if name[:1] == "v" and name[1:].isdecimal() else math.nan
 
 
 def runs_text(counts: Counts, *averages: Average | None) -> str | None:
@@ -222,13 +262,22 @@ def marks_of(lines: Sequence[Line]) -> list[str]:
 
 
 def decimals_of_differences(values: Iterable[Value], least: int = 1) -> int:
-    """The decimals of a column of differences: ``least``, or as many as show the error of each."""
-    widths = (
-        value.interval.half_width if value.interval else None
-        for value in values
-        if isinstance(value, Difference)
-    )
-    return max((decimals(width, least) for width in widths), default=least)
+    """The decimals of a column of differences: ``least``, or as many as show the error of each.
+
+    A difference that they would round to 0 gets more, but no more than its two numbers have.
+    """
+    found = (difference_decimals(value, least) for value in values if isinstance(value, Difference))
+    return max(found, default=least)
+
+
+def difference_decimals(difference: Difference, least: int = 1) -> int:
+    """The decimals of one difference; see :func:`decimals_of_differences`."""
+    digits = decimals(difference.interval.half_width if difference.interval else None, least)
+    numbers = (difference.a, difference.b)
+    most = max((decimals(n.std, least) for n in numbers if isinstance(n, Average)), default=digits)
+    while digits < most and difference.value and not round(difference.value, digits):
+        digits += 1
+    return digits
 
 
 def marks_given_once(lines: Sequence[Line]) -> list[str]:

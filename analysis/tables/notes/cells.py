@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from analysis.stats.cells import Cell
 from analysis.stats.intervals import HUGE
-from analysis.tables.elements.table import cell_label, row_label
+from analysis.tables.elements.table import cell_label, cell_names, row_label
 from analysis.tables.notes.capped import capped
 from lvae_core.run_folder.estimates import UNUSED
 
@@ -21,7 +21,7 @@ def huge_notes(cells: Iterable[Cell]) -> list[str]:
     for cell in cells:
         huge = {n: a for n, a in cell.averages.items() if max(map(abs, a.values), default=0.0) >= HUGE}
         if huge and cell.shown:
-            rows.append(f"{cell_label(cell)} {cell.setting} ({', '.join(huge)})")
+            rows.append(f"{_row(cell)} ({', '.join(huge)})")
             without_spread |= any(average.n > 1 and average.std is None for average in huge.values())
     if not rows:
         return []
@@ -71,40 +71,44 @@ def other_objectives(cells: Sequence[Cell]) -> Iterable[str]:
 
 def unused_latents(cells: Sequence[Cell]) -> Iterable[str]:
     """Name the cells, and count the runs, whose posterior says next to nothing about a sentence."""
-    collapsed: list[str] = []
-    annealing: dict[str, list[str]] = {}
-    decoders: list[str] = []
+    collapsed: list[Cell] = []
+    annealing: dict[str, list[Cell]] = {}
+    decoders: list[Cell] = []
     mixed: list[str] = []
     for cell in cells:
-        row = f"{row_label(cell.system, cell.num_samples)} {cell.setting}"
-        row += f" ({cell.variant_name})" if cell.variant_name else ""
         if cell.collapsed:
-            collapsed.append(row)
+            collapsed.append(cell)
         elif cell.unused_latent:
-            annealing.setdefault(f"{cell.tested_kl_weight:.2g}", []).append(row)
+            annealing.setdefault(f"{cell.tested_kl_weight:.2g}", []).append(cell)
         elif cell.idle_posterior:
-            decoders.append(row)
+            decoders.append(cell)
         if 0 < cell.idle_runs < cell.averages["mi"].n:
-            mixed.append(f"{row} {cell.idle_runs} of {cell.averages['mi'].n}")
+            mixed.append(f"{_row(cell)} {cell.idle_runs} of {cell.averages['mi'].n}")
     little = f"z says next to nothing about a sentence (mutual information below {UNUSED} nats)"
     in_most = f"in most runs {little}"
     if collapsed:
+        yield (f"posterior collapse, {in_most}: {_rows(collapsed)}; in effect these are language models")
+    for weight, annealed in annealing.items():
         yield (
-            f"posterior collapse, {in_most}: {capped(collapsed, ', ')}; in effect these are language models"
-        )
-    for weight, rows in annealing.items():
-        yield (
-            f"{in_most}: {capped(rows, ', ')}; the tested epoch of at least half of the runs lies within "
+            f"{in_most}: {_rows(annealed)}; the tested epoch of at least half of the runs lies within "
             f"KL annealing (β up to {weight}), before the KL had its full weight, so this need not be "
             "posterior collapse"
         )
     if decoders:
         yield (
-            f"{in_most}: {capped(decoders, ', ')}; but the decoder reads z: the importance-weighted number "
+            f"{in_most}: {_rows(decoders)}; but the decoder reads z: the importance-weighted number "
             f"lies at least {UNUSED} nats below the mean of -log p(x|z)"
         )
     if mixed:
         yield f"runs in which {little}, so that means mix two kinds of runs: {capped(mixed, ', ')}"
+
+
+def _row(cell: Cell) -> str:
+    return f"{cell_label(cell)} {cell.setting}"
+
+
+def _rows(cells: Sequence[Cell]) -> str:
+    return capped(cell_names(cells, with_setting=True), ", ")
 
 
 def monte_carlo(cells: Sequence[Cell]) -> Iterable[str]:

@@ -64,6 +64,18 @@ def caveats(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> list[st
     ]
 
 
+def details(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> list[str]:
+    """Those of :func:`dataset_notes` without which no number is misread; a terminal leaves them out."""
+    done = frame[(frame["dataset"] == dataset) & (frame["status"] == "done")]
+    of_dataset = [cell for cell in cells if cell.dataset == dataset]
+    return [
+        *variants(of_dataset),
+        *other_objectives(of_dataset),
+        *monte_carlo(of_dataset),
+        *evaluations.shown(done),
+    ]
+
+
 def _unseen_words(done: pd.DataFrame) -> Iterable[str]:
     """Runs whose test text needs an unknown word that their training text does not have, or hardly has."""
     shares = done[["train_unknown", "test_unknown"]].dropna()

@@ -129,7 +129,7 @@ def _shown_names(frame: pd.DataFrame, cells: Sequence[Cell], systems: Collection
     """Index of a run of some systems in the frame -> its row with its variant, as tables name it."""
     if not systems:
         return {}
-    shown = {(c.system, c.num_samples, c.variant): cell_label(c, " ({})") for c in cells if c.shown}
+    shown = {(c.system, c.num_samples, c.variant): cell_label(c) for c in cells if c.shown}
     runs = frame[frame["system"].isin(systems) & frame["dataset"].isin({c.dataset for c in cells})]
     found = {}
     for rows, variants in variants_by_row(runs):

@@ -80,6 +80,15 @@ def test_numbers_look_as_in_the_paper(value: Value, text: str) -> None:
     assert value_text(value, PLAIN) == text
 
 
+def test_a_difference_is_not_printed_as_zero_if_its_numbers_have_more_digits() -> None:
+    column, wide = Column("diff"), Interval(-0.5, 0.42)
+    a, b = Average(2, 106.382, 0.01, None), Average(2, 106.42, 0.04, None)
+    assert value_text(Difference(-0.038, wide, a, b), column) == "-0.04"
+    assert value_text(Difference(0.0, wide, a, b), column) == "0.0"
+    # Numbers with one decimal show no such difference, nor do their differences.
+    assert value_text(Difference(-0.038, None, replace(a, std=None), replace(b, std=None)), column) == "0.0"
+
+
 def test_kl_is_in_parentheses_and_words_are_not() -> None:
     assert value_text(Average(5, 1.5, 0.3, None), KL) == "(1.5±0.3)"
     assert value_text(Difference(0.3), KL) == "(+0.3)"

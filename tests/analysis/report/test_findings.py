@@ -56,12 +56,17 @@ def test_too_few_seeds_are_said_first(tmp_path: Path, write_run: WriteRun) -> No
     (finding,) = composed.findings
     assert finding == Finding(
         "toy standard: no conclusion from 1 comparison of tightest valid bounds.",
-        ("LSTM-VAE L=1 against LSTM-LM: 3 common seeds are too few.",),
+        reasons=("LSTM-VAE L=1 against LSTM-LM: 3 common seeds are too few.",),
     )
     page = report_page(composed, Pictures((), ()), [], "", refresh=0)
-    for text in (markdown(composed), " ".join(on_terminal(composed).split()), page):
-        places = [text.index(said) for said in (finding.text, *finding.details, "NLL (KL) in nats")]
+    for text in (markdown(composed), page):
+        places = [text.index(said) for said in (finding.text, *finding.reasons, "NLL (KL) in nats")]
         assert places == sorted(places)
+    # A terminal has the tables first, and then why they allow no conclusion.
+    text = " ".join(on_terminal(composed).split())
+    said = (finding.text, "NLL (KL) in nats", "Comparisons over seeds", *finding.reasons)
+    places = [text.index(part) for part in said]
+    assert places == sorted(places)
 
 
 def test_failed_runs_are_counted_where_a_reader_begins(tmp_path: Path, write_run: WriteRun) -> None:
@@ -93,7 +98,7 @@ def test_a_verdict_is_the_conclusion(
     write_pairs(write_run, 8, shift)
     (finding,) = report(tmp_path).findings
     assert finding.text.endswith("conclusion from 1 comparison of tightest valid bounds.")
-    assert finding.details[0].startswith(conclusion)
+    assert [*finding.details, *finding.reasons][0].startswith(conclusion)
 
 
 def test_two_bounds_are_said_to_decide_nothing_whatever_the_seeds(
@@ -102,9 +107,9 @@ def test_two_bounds_are_said_to_decide_nothing_whatever_the_seeds(
     for rate in (1.0, 2.0):
         write_run(dataset="toy", estimates={"nll_elbo": 50.0 + rate, "mi": 1.0}, learning_rate=rate)
     (finding,) = report(tmp_path).findings
-    assert finding.details == (
-        "LSTM-VAE L=1, learning_rate=2 against LSTM-VAE L=1, learning_rate=1: both numbers are bounds, and "
-        "how far each lies above the truth is unknown (at any number of seeds).",
+    assert finding.reasons == (
+        "LSTM-VAE L=1 (learning_rate=2) against LSTM-VAE L=1 (learning_rate=1): both numbers are bounds, "
+        "and how far each lies above the truth is unknown (at any number of seeds).",
     )
 
 
@@ -124,7 +129,7 @@ def test_what_is_judged_by_a_mean_over_seeds_is_not_said_to_last_at_any_number_o
         bound = {"nll_elbo": 40.0, "nll_iw_joint": weighted, "mi": mi}
         write_run("lstm-vae-avg", 5, seed=seed, dataset="toy", estimates=bound, kl_anneal_epochs=1.0)
     (finding,) = report(tmp_path).findings
-    assert finding.details == (f"LSTM-VAE-AVG L=5 against LSTM-LM: {reason} (not for lack of seeds).",)
+    assert finding.reasons == (f"LSTM-VAE-AVG L=5 against LSTM-LM: {reason} (not for lack of seeds).",)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +149,7 @@ def test_annealing_comes_with_what_to_do_about_it(
             early = {"nll_elbo": 48.0 + seed, "mi": 0.01}
             write_run("lstm-vae", 1, setting, seed, dataset="toy", estimates=early, kl_anneal_epochs=length)
     expected = f"LSTM-VAE L=1 against LSTM-LM: {REASONS['annealing']} (not for lack of seeds); {advice}."
-    assert [finding.details for finding in report(tmp_path).findings] == [(expected,)] * 2
+    assert [finding.reasons for finding in report(tmp_path).findings] == [(expected,)] * 2
 
 
 def test_each_reason_has_a_sentence_that_names_the_systems(tmp_path: Path, write_run: WriteRun) -> None:
@@ -158,7 +163,7 @@ def test_each_reason_has_a_sentence_that_names_the_systems(tmp_path: Path, write
     (finding,) = report(tmp_path).findings
     assert finding.text == "toy standard: 1 conclusion from 5 comparisons of tightest valid bounds."
     assert finding.details[0].startswith("LSTM-VAE L=1 is better than LSTM-LM by at least ")
-    assert sorted(finding.details[1:]) == [
+    assert sorted(finding.reasons) == [
         "LSTM-IWAE L=5 against LSTM-LM; LSTM-IWAE L=5 against LSTM-VAE L=5: "
         f"{REASONS['collapsed']} (not for lack of seeds).",
         f"LSTM-VAE L=5 and LSTM-VAE L=10 against LSTM-LM: {REASONS['bound above exact']}.",
@@ -170,10 +175,41 @@ def test_many_comparisons_without_a_conclusion_are_named_in_part(
 ) -> None:
     write_pairs(write_run, 2, -2.0, systems=12)
     (finding,) = report(tmp_path).findings
-    (reason,) = finding.details
-    assert (
-        "LSTM-VAE L=7 and LSTM-VAE L=8 against LSTM-LM; 3 more in the table of comparisons: 2 c" in reason
-    )
+    (reason,) = finding.reasons
+    assert "LSTM-VAE L=7, LSTM-VAE L=8 and 3 more against LSTM-LM: 2 common seeds" in reason
+
+
+def test_variants_of_one_system_are_named_together_and_their_key_is_pointed_at(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for seed in range(2):
+        for dropout in (0.0, 0.3):
+            exact = {"nll": 50 + seed / 8 + dropout}
+            write_run("lstm-lm", seed=seed, dataset="toy", estimates=exact, dropout=dropout)
+            for size in (4, 8):
+                bound = {"nll_elbo": 48 + seed / 7 + dropout + size / 8, "mi": 1.0}
+                fields = {"latent_size": size, "dropout": dropout}
+                write_run("lstm-vae", 2, seed=seed, dataset="toy", estimates=bound, **fields)
+    composed = report(tmp_path)
+    summary, pointer = composed.findings
+    bounds, seeds = sorted(summary.reasons, key=lambda reason: "too few" in reason)
+    assert seeds.startswith("LSTM-LM (B) and LSTM-VAE L=2 (C, E) against LSTM-LM (A); ")
+    assert bounds.startswith("LSTM-VAE L=2 (D to F) against LSTM-VAE L=2 (C): both numbers are bounds")
+    assert pointer.text.startswith("Names in parentheses, as in LSTM-LM (A), are explained below the first")
+    assert "LSTM-VAE L=2, " not in on_terminal(composed) + markdown(composed)
+
+
+def test_a_terminal_prints_no_note_twice(tmp_path: Path, write_run: WriteRun) -> None:
+    for dataset in ("toy", "topics"):
+        for seed in range(2):
+            write_run("lstm-lm", seed=seed, dataset=dataset, estimates={"nll": 50 + seed / 8})
+            draws = {"value": 49.0, "ess": 2.0, "khat_above": 0.9}
+            bounds = {"nll_elbo": 45.0, "nll_joint": 53.0 + seed / 7, "nll_iw_joint": draws, "mi": 1.0}
+            write_run("lstm-vae-avg", 5, seed=seed, dataset=dataset, estimates=bounds)
+    text = " ".join(on_terminal(report(tmp_path)).split())
+    for once in ("diff: mean difference", "‡: NLL and PPL count", "importance samples may decide, "):
+        assert text.count(once) <= 1, once
+    assert "from these runs" not in text
 
 
 def test_without_a_comparison_the_reason_is_given(tmp_path: Path, write_run: WriteRun) -> None:
@@ -214,7 +250,8 @@ def test_a_terminal_shows_a_study_on_two_screens_and_names_the_rest(
     assert "‡" not in text.partition("Comparisons")[2]
     rest = " ".join(text.split()).partition("Only in the files: ")[2]
     assert rest.startswith(
-        "importance-weighted NLL, bounds, the rule and family of verdicts, use of the latent variable, "
+        "what the conventions change, importance-weighted NLL, bounds, the rule and family of verdicts, "
+        "use of the latent variable, "
     )
     composed = report(tmp_path)
     page = report_page(composed, Pictures((), ()), [], "", refresh=0)
@@ -349,7 +386,7 @@ def test_variants_of_one_system_need_no_word_on_their_configs(tmp_path: Path, wr
             estimates = {"nll": 50 + seed / 8 + epochs}
             write_run("lstm-lm", seed=seed, dataset="toy", estimates=estimates, max_epochs=epochs)
     (sentence,) = texts_of(report(tmp_path).findings)
-    assert "is worse than LSTM-LM, max_epochs=1" in sentence
+    assert "is worse than LSTM-LM (max_epochs=1)" in sentence
     assert "same config" not in sentence
 
 

@@ -122,7 +122,7 @@ def test_runs_are_chosen_by_validation_and_named_with_their_variant(
     # The run with the lowest test number has the highest validation perplexity.
     best = chosen(dict(zip(runs, (70.0, 60.0, 50.0), strict=True)))
     assert (best.run, best.nll, best.validation) == (runs[2], 12.0, 50.0)
-    assert best.label == "LSTM-VAE L=1, latent_size=8, standard"
+    assert best.label == "LSTM-VAE L=1 (latent_size=8), standard"
     # A run that recorded none is chosen only if all lack one, and then the page says so.
     assert chosen({runs[1]: 60.0}).run == runs[1]
     by_test = chosen({})

@@ -5,7 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from matplotlib.text import Text
 
+from analysis.figures.differences import draw
+from analysis.figures.elements.style import style
 from analysis.figures.pictures import Pictures
 from analysis.formats.latex import latex_table
 from analysis.formats.page.page import compare_page
@@ -107,6 +110,58 @@ def test_studies_that_are_equal_to_the_last_bit_are_noted(
         assert "needs" not in rest
 
 
+def test_copies_of_runs_are_called_the_same_runs_without_advice(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for study in "ab":
+        for seed in range(2 if study == "b" else 3):
+            # Tested within KL annealing: a comparison of other runs would be advised to train longer.
+            early = {"nll_elbo": 48.0 + seed, "mi": 0.01}
+            write_run("lstm-vae", 1, seed=seed, study=study, estimates=early, kl_anneal_epochs=20.0)
+            if study == "a":
+                write_run("lstm-lm", seed=seed, study=study, estimates={"nll": 50.0 + seed})
+    compared_studies = compared(tmp_path)
+    (text,) = texts_of(compared_studies.findings)
+    assert text == "PTB standard: A and B hold the same 2 runs of LSTM-VAE L=1."
+    # LSTM-LM has other fields and is only in A: no field differs between runs that both have.
+    assert [note.partition(" ")[0] for note in compared_studies.notes] == ["all", "only"]
+
+
+def test_equal_numbers_of_other_runs_get_no_advice(tmp_path: Path, write_run: WriteRun) -> None:
+    for study, epochs in (("a", 4), ("b", 5)):
+        for seed in range(2):
+            early = {"nll_elbo": 48.0 + seed, "mi": 0.01}
+            fields = {"kl_anneal_epochs": 20.0, "max_epochs": epochs}
+            write_run("lstm-vae", 1, seed=seed, study=study, estimates=early, **fields)
+    (text,) = texts_of(compared(tmp_path).findings)
+    assert text.endswith(
+        " LSTM-VAE L=1 of B against LSTM-VAE L=1 of A: the numbers of 2 common seeds are equal."
+    )
+
+
+def test_a_figure_and_the_sentences_name_a_variant_as_the_table_does(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for study, shift in (("a", 0.0), ("b", -5.0)):
+        for size, dropout in ((4, 0.0), (8, 0.3)):
+            for seed in range(3):
+                bound = {"nll_elbo": 50.0 + shift + seed / 8 + size, "mi": 1.0}
+                fields = {"latent_size": size, "dropout": dropout}
+                write_run(dataset="toy", seed=seed, study=study, estimates=bound, **fields)
+    pair = compared(tmp_path)
+    rows = {line.label.strip() for line in pair.tables[0].lines if line.kind == "ours"}
+    assert rows == {"LSTM-VAE L=1 (v1)", "LSTM-VAE L=1 (v2)"}
+    said, where = texts_of(pair.findings)
+    assert "LSTM-VAE L=1 (v1) of B against LSTM-VAE L=1 (v1) of A" in said
+    assert where == "Names in parentheses, as in LSTM-VAE L=1 (v1), are explained below the first table."
+    with style():
+        figure = draw(pair.comparisons, "toy")
+    assert figure
+    drawn = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert "(v1)" in drawn
+    assert "v1: latent_size=4, dropout=0" in drawn
+
+
 def test_studies_that_differ_in_an_estimate_of_no_table_are_not_equal(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
@@ -153,7 +208,7 @@ def test_changes_are_noted_and_cells_with_different_configs_are_matched(
     write_run("lstm-lm", study="b")
     compared_studies = compared(tmp_path)
     assert lines(compared_studies, "standard, NLL (as published)")["LSTM-VAE L=1"][2] == Difference(-50.0)
-    assert "learning_rate: 1 in A; 0.5, 1 in B" in compared_studies.notes
+    assert "learning_rate: 1 in A; 0.5 in B" in compared_studies.notes
     assert f"commit: {'a' * 10} in A; {'b' * 10} in B" in compared_studies.notes
     assert "only study B has LSTM-LM on PTB, standard" in compared_studies.notes
 

@@ -86,7 +86,7 @@ def test_a_reliable_bound_above_an_exact_number_is_the_reason_that_is_given(
 ) -> None:
     write(write_run, 101.0)  # the unreliable number is 100.5, above LSTM-LM's 100.39 by little
     found = report(tmp_path)
-    assert found.findings[0].details == (
+    assert found.findings[0].reasons == (
         "LSTM-VAE L=1 against LSTM-LM: a bound above an exact number shows nothing.",
     )
     assert notes_on_substitutes(found)
@@ -97,10 +97,9 @@ def test_an_unreliable_number_below_the_exact_one_is_what_more_samples_may_make_
 ) -> None:
     write(write_run, 100.8)  # the unreliable number is 100.3
     (finding,) = report(tmp_path).findings
-    assert finding.details == (
-        "LSTM-VAE L=1 against LSTM-LM: a bound above an exact number shows nothing.",
-        "LSTM-VAE L=1 against LSTM-LM: more importance samples may decide, as a tighter bound lies below "
-        "the other number, but is unreliable.",
+    assert finding.reasons == (
+        "LSTM-VAE L=1 against LSTM-LM: a bound above an exact number shows nothing; a tighter bound lies "
+        "below the other number but is unreliable, so more importance samples may decide.",
     )
 
 
@@ -144,5 +143,8 @@ def test_two_studies_and_a_search_name_the_number_that_they_compare(
     table = compare_points(runs, str(tmp_path / "a"), [])
     assert table
     (note,) = [note for note in table.notes if note.startswith("compared by the tightest reliable")]
-    assert ": LSTM-VAE L=1 standard (ELBO for IW). More" in note
+    assert ": LSTM-VAE L=1 (point 1) standard (ELBO for IW). More" in note
     assert any(note.startswith("NLL: nll_elbo and nll on the test split") for note in table.notes)
+    # One row is an ELBO and another exact: each says which.
+    by = [column.name for column in table.columns].index("by")
+    assert [line.values[by] for line in table.lines] == ["exact", "ELBO"]

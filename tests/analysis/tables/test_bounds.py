@@ -204,8 +204,8 @@ def test_the_difference_is_to_the_language_model_of_the_same_variant(
         write_run("lstm-lm", max_epochs=epochs, estimates={"nll": lm, "ppl": 1.0})
         write_run("lstm-vae", 1, max_epochs=epochs, estimates={"nll_elbo": vae, "ppl_elbo": 1.0})
     table = bounds_table(cells(tmp_path), "ptb")
-    assert block(table, "LSTM-VAE L=1, max_epochs=3")["ELBO"][2] == 1.0
-    assert block(table, "LSTM-VAE L=1, max_epochs=30")["ELBO"][2] == 3.0
+    assert block(table, "LSTM-VAE L=1 (max_epochs=3)")["ELBO"][2] == 1.0
+    assert block(table, "LSTM-VAE L=1 (max_epochs=30)")["ELBO"][2] == 3.0
 
 
 def test_the_difference_from_the_language_model_is_that_of_common_seeds(

@@ -121,9 +121,9 @@ def test_costs_of_different_texts_stand_apart(tmp_path: Path, write_run: WriteRu
     labels = [line.label for line in cost_table(cells(tmp_path), "toy").lines]
     assert labels == [
         "standard, text 1",
-        "LSTM-LM, max_vocabulary=0",
+        "LSTM-LM (max_vocabulary=0)",
         "standard, text 2",
-        "LSTM-LM, max_vocabulary=100",
+        "LSTM-LM (max_vocabulary=100)",
     ]
 
 
@@ -137,8 +137,8 @@ def test_a_bound_that_few_draws_decide_is_called_unreliable(tmp_path: Path, writ
     assert table.columns[-1].name == "which"
     assert {line.label: line.values[-1] for line in table.lines if line.values} == {
         "LSTM-LM": "exact",
-        "LSTM-VAE L=1, latent_size=4": "IW, unreliable",
-        "LSTM-VAE L=1, latent_size=8": "IW",
+        "LSTM-VAE L=1 (latent_size=4)": "IW, unreliable",
+        "LSTM-VAE L=1 (latent_size=8)": "IW",
     }
     assert [note for note in table.marks if note.startswith("unreliable: ")]
     reliable = [cell for cell in cells(tmp_path) if cell.variant_name != "latent_size=4"]

@@ -184,9 +184,9 @@ def test_variants_have_a_row_each(tmp_path: Path, write_run: WriteRun) -> None:
     lines = after(table2(cells(tmp_path), "ptb"), "LSTM-VAE L=1")
     assert [(line.label, means(line)[0]) for line in lines] == [
         ("LSTM-VAE L=1", 102.5),
-        ("  ours, max_epochs=3", 110.0),
+        ("  ours (max_epochs=3)", 110.0),
         ("  difference", 7.5),
-        ("  ours, max_epochs=30", 103.0),
+        ("  ours (max_epochs=30)", 103.0),
         ("  difference", 0.5),
     ]
 
@@ -312,7 +312,7 @@ def test_only_our_numbers_over_the_published_text_stand_below_published_ones(
     found = cells(tmp_path)
     table = table2(found, "ptb")
     beside = after(table, "LSTM-VAE L=1")
-    assert [line.label.strip() for line in beside[1:]] == ["ours, max_vocabulary=0, text 2", "difference"]
+    assert [line.label.strip() for line in beside[1:]] == ["ours (max_vocabulary=0), text 2", "difference"]
     assert [line.label for line in table.lines[-3:]] == ["text 1", "LSTM-VAE L=1", "  max_vocabulary=100"]
     assert means(table.lines[-1])[0] == 30.0
     both = table3(found, ["ptb", "yahoo"])
@@ -324,7 +324,7 @@ def test_only_our_numbers_over_the_published_text_stand_below_published_ones(
     # In the columns of the other dataset nothing is missing.
     assert means(both.lines[-1]) == [30.0, 29.0, "2", None, None, None]
     labels = [line.label for line in both.lines]
-    assert "  ours, max_vocabulary=0, PTB text 2" in labels
+    assert "  ours (max_vocabulary=0), PTB text 2" in labels
     # The CSV file has every cell once.
     rows = csv_frame(table.csv_rows(), CELL_COLUMNS)
     assert sorted(rows[(rows["n"] > 0) & (rows["metric"] == "nll")]["mean"]) == [30.0, 102.0]

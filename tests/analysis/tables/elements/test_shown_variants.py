@@ -63,9 +63,9 @@ def test_settings_choose_in_turns_and_show_the_same_variants(runs: Runs) -> None
 def test_tables_show_the_best_variants_and_csv_files_have_all(runs: Runs) -> None:
     report = compose(runs)
     (table,) = report.table2
-    shown = [line.label.strip() for line in table.lines if line.label.startswith("  ours, ")]
+    shown = [line.label.strip() for line in table.lines if line.label.startswith("  ours (")]
     assert len(shown) == MOST_VARIANTS
-    assert all(name.startswith("ours, learning_rate=") for name in shown)
+    assert all(name.startswith("ours (learning_rate=") for name in shown)
     rows = list(csv.DictReader(io.StringIO(csv_text(report.table2, CELL_COLUMNS))))
     assert {row["variant"] for row in rows if row["n"] == "2"} == {f"learning_rate={r:g}" for r in RATES}
     assert {row["variant"] for row in rows if row["failed"] == "1"} == {"learning_rate=0.5"}
@@ -152,7 +152,7 @@ def test_a_variant_all_of_whose_runs_failed_has_a_row_that_says_why(diverged: Re
     assert any("words in place of numbers: no run is done" in note for note in table.marks)
     assert not any("no finished run" in note for note in table.notes)
     assert r"{diverged 2/2} & 0 \\" in latex_table(table, best=None, style="plain", label="t")
-    (heading,) = [k for k, line in enumerate(bounds.lines) if line.label.endswith("learning_rate=1e+06")]
+    (heading,) = [k for k, line in enumerate(bounds.lines) if line.label.endswith("(learning_rate=1e+06)")]
     first = bounds.lines[heading + 1].values
     assert (value_text(first[0], bounds.columns[0]), first[-1]) == ("diverged 2/2", "")
 
@@ -168,7 +168,7 @@ def test_csv_files_have_a_row_with_empty_numbers_for_what_failed(diverged: Repor
 def test_figures_leave_out_what_failed_and_say_so(diverged: Report) -> None:
     fits, sentence = fitting(diverged.cells, "toy")
     assert {cell.variant for cell in fits} == {"", "learning_rate=1"}
-    assert sentence == " Not drawn, as all of their runs failed: LSTM-VAE L=1, learning_rate=1e+06."
+    assert sentence == " Not drawn, as all of their runs failed: LSTM-VAE L=1 (learning_rate=1e+06)."
     assert varied_axes(fits, "toy") == []  # one value is no axis
 
 
