@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from analysis.report.report import RESAMPLING_SEED
 from analysis.stats.cells import Cell
 from analysis.stats.comparisons import compare_family
 from analysis.stats.over_seeds import average_cells
+from analysis.stats.valid_bounds import to_compare
 from analysis.stats.verdicts import RULE
 from analysis.tables.comparisons import reach_notes, verdict_columns, verdict_note, verdict_values
 from analysis.tables.elements.table import Column, Difference, Line, Table
@@ -35,6 +37,7 @@ def compare_points(runs: Mapping[str, str], folder: str, meanings: Sequence[str]
         frame = collect([open_source(folder)]).frame
         for cell in average_cells(frame[frame["run"].isin(list(runs))]):
             cells |= {runs[run]: cell for average in cell.averages.values() for run in average.runs}
+    cells = {name: dataclasses.replace(cell, short_name=name) for name, cell in cells.items()}
     recipe = cells.pop(RECIPE, None)
     if recipe is None or not cells:
         return None
@@ -42,17 +45,26 @@ def compare_points(runs: Mapping[str, str], folder: str, meanings: Sequence[str]
     compared = compare_family(
         [(cells[name], recipe) for name in points], METRIC, np.random.default_rng(RESAMPLING_SEED)
     )
-    lines = [Line("published", RECIPE, (compared[0].averages[1],))]
-    for name, comparison in zip(points, compared, strict=True):
+    # Rows may have different numbers under one heading: a bound may be unreliable in some of them alone.
+    which = [_words(cell) for cell in (recipe, *(cells[name] for name in points))]
+    lines = [Line("published", RECIPE, (compared[0].averages[1], which[0]))]
+    for name, comparison, words in zip(points, compared, which[1:], strict=True):
         paired = comparison.paired
         difference = None if paired.mean is None else Difference(paired.mean, paired.interval)
-        values = comparison.averages[0], difference, *verdict_values(comparison)
+        values = comparison.averages[0], words, difference, *verdict_values(comparison)
         lines.append(Line("ours", name, values))
-    columns = (Column("NLL", decimals=2), Column("diff", decimals=2), *verdict_columns(decimals=2))
+    columns = (
+        Column("NLL", decimals=2),
+        Column("by", text=True),
+        Column("diff", decimals=2),
+        *verdict_columns(decimals=2),
+    )
     estimates = dict.fromkeys(name for c in compared for name in c.estimates)
+    one_kind = len(set(which)) == 1
+    by = "" if one_kind else ", for each row its tightest reliable bound, which the column by names"
     notes = (
         *meanings,
-        f"NLL: {' and '.join(estimates)} on the test split, nats per sentence, "
+        f"NLL: {' and '.join(estimates)} on the test split{by}; nats per sentence, "
         "mean ± standard deviation over seeds that the search has not seen",
         "diff: mean of point minus recipe over the n common seeds, with its 95% t interval. "
         + verdict_note("the point", "the recipe"),
@@ -65,4 +77,11 @@ def compare_points(runs: Mapping[str, str], folder: str, meanings: Sequence[str]
             for name, comparison in zip(points, compared, strict=True)
         ),
     )
-    return Table("On fresh seeds", columns, tuple(lines), notes)
+    table = Table("On fresh seeds", columns, tuple(lines), notes)
+    return table.with_columns(lambda column: column.name != "by") if one_kind else table
+
+
+def _words(cell: Cell) -> str:
+    """The number by which a cell is compared, in words: exact, ELBO, IW."""
+    convention = to_compare(cell)
+    return convention.words if convention else ""
