@@ -39,18 +39,19 @@ def draw(compared: Sequence[Comparison], dataset: str) -> Figure | None:
     if not chosen:
         return None
     settings = list(dict.fromkeys(c.a.setting for c in chosen))
-    labels = list(dict.fromkeys(cell_label(c.a, "\n{}") for c in chosen))
+    labels = list(dict.fromkeys(cell_label(c.a, "\n({})") for c in chosen))
     if len(labels) > MOST_ROWS:
         raise TooManyError(f"{len(labels)} cells and variants, of which {MOST_ROWS} can be shown")
     names, height = layout.named_rows(labels)
     figure, axes = layout.panels(len(settings), max(1.6, 0.9 + height * len(labels)), sharey=True)
-    looks = style.looks((c.a.system, c.a.variant) for c in chosen)
+    # The axis names the variants, so a system looks as in every other figure.
+    looks = style.looks((c.a.system, "") for c in chosen)
     for ax, setting in zip(axes[0], settings, strict=True):
         # The line of no difference.
         ax.axvline(0, color=style.INK, lw=1, zorder=1.8)
         for comparison in (c for c in chosen if c.a.setting == setting):
-            place, paired = labels.index(cell_label(comparison.a, "\n{}")), comparison.paired
-            colour, marker = looks[comparison.a.system, comparison.a.variant]
+            place, paired = labels.index(cell_label(comparison.a, "\n({})")), comparison.paired
+            colour, marker = looks[comparison.a.system, ""]
             ax.plot(
                 paired.differences,
                 [place + 0.22] * len(paired.differences),

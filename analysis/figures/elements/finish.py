@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullFormatter
 from matplotlib.transforms import Bbox
@@ -25,6 +29,15 @@ _DECIMALS = 6
 """Of the corners of panels, in units of the figure's width and height."""
 
 _FAR = (26, 40, 55, 70, 90, 110, 140, 170)
+
+_STEP = 4.0
+"""Pixels between points on a line, of which a label should hide as few as possible."""
+
+_MOST_STEPS = 2000
+"""The largest number of points on a piece of a line."""
+
+_LEAST_ZORDER = 1.0
+"""Lines below are of the grid."""
 
 _Place = tuple[float, float, str, str]
 """Of a label: x and y in points from its point, and its alignment there."""
@@ -78,8 +91,9 @@ def settle(figure: Figure) -> None:
     for ax in figure.axes:
         named = [child for child in ax.get_children() if isinstance(child, Label)]
         points = [tuple(map(float, ax.transData.transform(label.xy))) for label in named]
+        drawn = _drawn(ax) if named else []
         for label, point in zip(named, points, strict=True):
-            _place(ax, label, point, points, taken)
+            _place(ax, label, point, points, taken, drawn)
 
 
 def tick_labels(axis: Axis) -> list[tuple[float, Text]]:
@@ -125,11 +139,17 @@ def _place(
     point: tuple[float, ...],
     points: Sequence[tuple[float, ...]],
     taken: list[Bbox],
+    drawn: Sequence[Path],
 ) -> None:
-    """Put a label where it overlaps no other, or else where it overlaps the others least."""
+    """Put a label where it overlaps no other, or else where it overlaps the others least.
+
+    Of the places beside its point, it gets the one at which it hides the least of lines and marks.
+    """
     panel = ax.get_window_extent()
-    least: tuple[float, _Place] | None = None
+    least: tuple[tuple[float, int], _Place] | None = None
     for place in (*_PLACES, *_FAR_PLACES):
+        if place in _FAR_PLACES and least and not least[0][0]:
+            break
         box = _box_at(named, place)
         if not (panel.x0 <= box.x0 and box.x1 <= panel.x1 and panel.y0 <= box.y0 and box.y1 <= panel.y1):
             continue
@@ -137,15 +157,44 @@ def _place(
         own = _distance(box, point) + 0.5
         if place in _PLACES and any(_distance(box, other) < own for other in points if _far(point, other)):
             continue
-        overlap = sum(_overlap(box, other) for other in taken)
-        if least is None or overlap < least[0]:
-            least = overlap, place
-        if not overlap:
+        # From further away, the nearest place is the best.
+        lines = _hidden(box, drawn) if place in _PLACES else 0
+        hides = sum(_overlap(box, other) for other in taken), lines
+        if least is None or hides < least[0]:
+            least = hides, place
+        if not any(hides):
             break
     place = least[1] if least else _PLACES[0]
     taken.append(_box_at(named, place))
     if place in _FAR_PLACES:
         _lead(ax, named)
+
+
+def _drawn(ax: Axes) -> list[Path]:
+    """The lines and marks of a panel as points in pixels, close ones along a line; not its grid."""
+    found = []
+    for line in ax.lines:
+        if line.get_zorder() >= _LEAST_ZORDER and line.get_visible():
+            path = line.get_transform().transform_path(line.get_path())
+            found.append(_along(path) if line.get_linestyle() != "None" else path)
+    for bars in ax.collections:
+        if isinstance(bars, LineCollection):
+            found += [_along(bars.get_transform().transform_path(path)) for path in bars.get_paths()]
+    return found
+
+
+def _along(path: Path) -> Path:
+    """A path with more points, at most so many pixels apart."""
+    corners: Any = path.vertices
+    lengths = [math.dist(a, b) for a, b in itertools.pairwise(corners.tolist())]
+    longest = max((length for length in lengths if math.isfinite(length)), default=0.0)
+    return path.interpolated(min(_MOST_STEPS, int(longest / _STEP) + 1))
+
+
+def _hidden(box: Bbox, drawn: Iterable[Path]) -> int:
+    """The number of points within a box, which is a little larger than its text."""
+    wide = box.padded(_STEP / 2)
+    return sum(wide.count_contains(path.vertices) for path in drawn)
 
 
 def _box_at(named: Label, place: _Place) -> Bbox:

@@ -285,7 +285,8 @@ def common_keys(
 
     ``hollow``: some marks are, as their numbers are not bounds. ``unreliable``: some are UNRELIABLE.
     """
-    keys = [key("one seed", MUTED, "o", size=3.2)]
+    without = "" if intervals else f" (n < {FEWEST_SEEDS}: no intervals are drawn)"
+    keys = [key(f"one seed{without}", MUTED, "o", size=3.2)]
     if hollow:
         keys.append(key("hollow: not a bound", MUTED, "o", hollow=True, size=7))
     if unreliable:

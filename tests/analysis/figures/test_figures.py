@@ -105,7 +105,7 @@ def test_the_legend_names_a_band_only_if_one_is_drawn(std: float | None, label: 
     fact = find("2", "ptb", "lstm-lm", 0, "standard", "ppl")
     assert fact is not None
     keys = marks.common_keys(intervals=False, cited=[dataclasses.replace(fact, std=std)])
-    assert [str(key.get_label()) for key in keys] == ["one seed", label]
+    assert [str(key.get_label()) for key in keys][1:] == [label]
 
 
 def test_the_gap_between_the_two_conventions_is_labelled(cells: list[Cell]) -> None:
@@ -139,8 +139,8 @@ def test_captions_name_the_unreliable_numbers_that_are_drawn(tmp_path: Path) -> 
         estimates = {"nll_elbo": 99.0, "nll_iw": iw(98.0, 0.61)}
         write("lstm-vae", 5, dataset="toy", latent_size=size, estimates=estimates)
     cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
-    avg = "LSTM-VAE-AVG L=5, latent_size=4 standard, IW, joint (k > 0.7 in 40.0%, ESS 12)"
-    vae = "LSTM-VAE L=5, latent_size=4 standard, IW (k > 0.7 in 61.0%, ESS 12)"
+    avg = "LSTM-VAE-AVG L=5 (latent_size=4) standard, IW, joint (k > 0.7 in 40.0%, ESS 12)"
+    vae = "LSTM-VAE L=5 (latent_size=4) standard, IW (k > 0.7 in 61.0%, ESS 12)"
     said = bounds.caption(cells, "toy")
     assert "Unreliable (?), because few draws decide them" in said
     assert avg in said
@@ -458,6 +458,28 @@ def test_differences_have_the_intervals_that_their_legend_names(
     assert sum(line.get_marker() == "|" for line in figure.axes[0].get_lines()) == intervals
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert ("95% t interval, n ≥ 3" in names) == bool(intervals)
+    # Without any, the legend says why.
+    assert ("one seed (n < 3: no intervals are drawn)" in names) != bool(intervals)
+
+
+def test_a_variant_in_the_figure_of_two_studies_looks_as_its_system_does_elsewhere(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    of_studies = []
+    for study in "ab":
+        for size in (4, 8):
+            write_run("lstm-iwae", 5, dataset="toy", study=study, latent_size=size)
+        of_studies.append(average_cells(collect([open_source(str(tmp_path / study))]).frame))
+    pairs = list(zip(of_studies[1], of_studies[0], strict=True))
+    assert len(pairs) == 2
+    compared = compare_family(pairs, "nll_valid", np.random.default_rng(0))
+    lines = drawn(differences, compared, "toy").axes[0].get_lines()
+    ((_, own),) = style.looks([("lstm-iwae", "")]).values()
+    # Seeds are small dots; the line of no difference has no marker.
+    marks_of_means = [
+        str(x.get_marker()) for x in lines if len(x.get_xdata()) == 1 and x.get_markersize() > 4
+    ]
+    assert marks_of_means == [own, own]
 
 
 def test_a_huge_difference_does_not_hide_the_others(tmp_path: Path, write_run: WriteRun) -> None:

@@ -456,6 +456,21 @@ def test_a_label_stands_beside_its_own_point_or_a_line_leads_there() -> None:
         assert np.argmin(np.linalg.norm(at - nearest, axis=1)) == number
 
 
+def test_a_label_beside_its_point_hides_no_line_if_there_is_room() -> None:
+    with style.style():
+        figure, ((ax,),) = layout.panels(1, 2.5)
+        # The line rises to the right of the point, where a label would stand first.
+        ax.plot([0.0, 0.5, 1.0], [0.4, 0.5, 0.8], "-")
+        ax.set(xlim=(0, 1), ylim=(0, 1))
+        naming.label(ax, "5.0 nats apart", (0.5, 0.5), "k")
+        finish.settle(figure)
+    (label,) = [child for child in ax.get_children() if isinstance(child, naming.Label)]
+    box = label.get_window_extent()
+    x = np.linspace(0, 1, 500)
+    line = ax.transData.transform(np.column_stack([x, np.interp(x, [0.0, 0.5, 1.0], [0.4, 0.5, 0.8])]))
+    assert not box.count_contains(line)
+
+
 def test_no_label_is_dropped_in_a_crowd() -> None:
     crowd = 30
     points = [(0.5 + 0.01 * math.cos(k), 0.5 + 0.01 * math.sin(k)) for k in range(crowd)]
