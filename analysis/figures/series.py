@@ -159,7 +159,7 @@ _MOST_NAMED = 6
 
 
 def reliance(drawn: Iterable[tuple[Cell, str]]) -> str:
-    """A sentence on the importance-weighted numbers of a figure that few draws decide; "" without any.
+    """A sentence on the importance-weighted numbers of a figure that are unreliable; "" without any.
 
     Args:
         drawn: the cells, each with an estimate that the figure draws.
@@ -173,8 +173,9 @@ def reliance(drawn: Iterable[tuple[Cell, str]]) -> str:
         return ""
     more = [f"and {len(found) - _MOST_NAMED} more"] if len(found) > _MOST_NAMED else []
     return (
-        f" Unreliable ({marks.UNRELIABLE}), because few draws decide them (Pareto shape k above 0.7 in "
-        f"more than 5% of the sentences, or unknown): {'; '.join([*found[:_MOST_NAMED], *more])}."
+        f" Unreliable ({marks.UNRELIABLE}), because few draws decide them, or are too few to tell (Pareto "
+        f"shape k above 0.7 in more than 5% of the sentences, or unknown): "
+        f"{'; '.join([*found[:_MOST_NAMED], *more])}."
     )
 
 
@@ -186,7 +187,7 @@ def _weights(average: Average) -> str:
 
 
 def unreliable(drawn: Iterable[tuple[Cell, str]]) -> list[tuple[Cell, str]]:
-    """Those of the estimates of cells that few draws decide."""
+    """Those of the estimates of cells that are unreliable."""
     return [
         (cell, estimate)
         for cell, estimate in drawn

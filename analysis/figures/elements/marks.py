@@ -31,7 +31,7 @@ else; the tables give it."""
 CUT = "intervals that reach below 0 are cut there"
 
 UNRELIABLE = "?"
-"""Marks an importance-weighted number that few draws decide."""
+"""Marks an unreliable importance-weighted number."""
 
 _MARGIN = 0.04
 """Room for a mark at the end of an axis, as a share of it."""
@@ -69,7 +69,7 @@ def mean(
     ring: bool = False,
     from_zero: bool = False,
 ) -> None:
-    """Draw the mean with its interval, and UNRELIABLE beside it if few draws decide it.
+    """Draw the mean with its interval, and UNRELIABLE beside it if it is.
 
     For the options see :func:`bar` and :func:`dot`.
     """

@@ -18,7 +18,7 @@ _UNRELIABLE = (
     "and one run may lie far from its expectation"
 )
 _MORE_SAMPLES = ". More importance samples help: --set iw_samples=5000"
-_OF_TRIALS = ". Trials of a search are tested with few importance samples, the best again with more"
+_OF_TRIALS = ". Trials of a search are tested with few importance samples"
 
 
 def unreliable_notes(cells: Sequence[Cell], numbers: Sequence[Average]) -> list[str]:

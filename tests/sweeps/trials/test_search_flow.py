@@ -201,13 +201,10 @@ def test_the_comparison_is_of_bounds_over_common_seeds(text, capsys):
         values = {name: entry["value"] for name, entry in result["estimates"].items()}
         by_rate.setdefault(config["learning_rate"], {})[config["seed"]] = values
 
-    def bound(rate: float) -> str:
-        """The tighter of the two that are bounds where states are averaged."""
-        mean = {n: np.mean([v[n] for v in by_rate[rate].values()]) for n in ("nll_joint", "nll_iw_joint")}
-        return min(mean, key=lambda name: mean[name])
-
-    assert re.search(r"NLL: nll_(iw_)?joint", table)
-    recipe = [by_rate[1.0][seed][bound(1.0)] for seed in (1, 2, 3)]
+    # Of the two that are bounds where states are averaged, the other has too few draws to be reliable.
+    bound = "nll_joint"
+    assert f"NLL: {bound}" in table
+    recipe = [by_rate[1.0][seed][bound] for seed in (1, 2, 3)]
     line = re.search(r"^the recipe +([\d.]+)±([\d.]+) *$", table, re.M)
     assert [float(x) for x in line.groups()] == pytest.approx(
         [np.mean(recipe), np.std(recipe, ddof=1)], abs=0.0051
@@ -217,7 +214,7 @@ def test_the_comparison_is_of_bounds_over_common_seeds(text, capsys):
     compared = []
     for place, shown in meanings:
         (rate,) = [r for r in by_rate if f"{r:.4g}" == shown]
-        own = [by_rate[rate][seed][bound(rate)] for seed in (1, 2, 3)]
+        own = [by_rate[rate][seed][bound] for seed in (1, 2, 3)]
         compared.append((place, own, stats.ttest_rel(own, recipe)))
     for place, own, test in compared:
         signed = r"([+-]?[\d.]+)"
