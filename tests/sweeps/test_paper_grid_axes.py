@@ -123,25 +123,25 @@ def test_what_differs_is_printed_in_a_dry_run_and_before_the_start(monkeypatch, 
     monkeypatch.setattr("sweeps.paper_grid.sweep", stop)
     arguments = ["--datasets", "toy", "--systems", "lstm-lm", "lstm-vae", "--settings", "standard"]
     arguments += ["--num-samples", "1", "--seeds", "3..5", "--set", "latent_size=2,3", "dropout=0"]
-    for more, status in ((["--dry-run"], 0), ([], 130)):
-        assert main([*arguments, *more]) == status
-        out = capsys.readouterr().out
-        rows = [line.replace("│", " ").split() for line in out.splitlines() if line.startswith("│")]
-        assert rows[:3] == [
-            ["lstm-lm", "–", "–", "3..5", "3", "0"],
-            ["lstm-vae", "1", "2", "3..5", "3", "0"],
-            ["lstm-vae", "1", "3", "3..5", "3", "0"],
-        ]
-        (heading,) = [line for line in out.splitlines() if "latent_size ┃" in line]
-        assert heading.replace("┃", " ").split() == [
-            "system",
-            "L",
-            "latent_size",
-            "seeds",
-            "to",
-            "do",
-            "done",
-        ]
+
+    def rows(out: str) -> list[list[str]]:
+        return [line.replace("│", " ").split() for line in out.splitlines() if line.startswith("│")]
+
+    assert main([*arguments, "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "seeds of each cell: 3..5" in out
+    # The table of costs names what differs, and is the only one with these lines.
+    cells = [["lstm-lm", "–", "3"], ["lstm-vae", "1", "latent_size=2"], ["lstm-vae", "1", "latent_size=3"]]
+    assert [row[:3] for row in rows(out) if row[0].startswith("lstm")] == cells
+    assert main(arguments) == 130
+    out = capsys.readouterr().out
+    assert rows(out)[:3] == [
+        ["lstm-lm", "–", "–", "3..5", "3", "0"],
+        ["lstm-vae", "1", "2", "3..5", "3", "0"],
+        ["lstm-vae", "1", "3", "3..5", "3", "0"],
+    ]
+    (heading,) = [line for line in out.splitlines() if "latent_size ┃" in line]
+    assert heading.replace("┃", " ").split() == ["system", "L", "latent_size", "seeds", "to", "do", "done"]
     assert labels[0][:3] == [
         "toy__lstm-lm__standard__L0__seed3",
         "toy__lstm-vae__standard__L1__seed3 latent_size=2",
