@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.stats.intervals import Interval, t_interval
-from lvae_core.run_folder.estimates import UNRELIABLE_SHARE
+from lvae_core.run_folder.estimates import is_unreliable
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,7 @@ class Average:
 
         Also of one with weights from too few draws to tell.
         """
-        if self.khat_above is None:
-            return self.ess is not None
-        return self.khat_above > UNRELIABLE_SHARE
+        return is_unreliable(self.ess, self.khat_above)
 
     @property
     def stderr(self) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lvae_core.config import RunConfig
 from lvae_core.messages import is_quiet
-from lvae_core.run_folder.estimates import ESTIMATES, UNRELIABLE_SHARE, bound, valid_ppl_is_bound
+from lvae_core.run_folder.estimates import ESTIMATES, bound, is_unreliable, valid_ppl_is_bound
 from lvae_core.training.runtime import Progress
 
 LIVE_SECONDS, LINE_SECONDS = 0.5, 60.0
@@ -136,10 +136,11 @@ def _estimate_lines(estimates: dict[str, Any], config: RunConfig) -> list[str]:
         unit = "" if name.startswith("ppl") else ESTIMATES[name].unit
         notes: list[str] = [note for note in (unit, kind) if note]
         share = estimates[name].get("khat_above")
-        if share is None and "ess" in estimates[name]:
-            notes.append("unreliable: too few importance samples to judge them; more than 20 are needed")
-        elif share is not None and share > UNRELIABLE_SHARE:
-            notes.append(f"unreliable: Pareto shape above 0.7 in {share:.0%} of sentences")
+        if is_unreliable(estimates[name].get("ess"), share):
+            why = "too few importance samples to judge them; more than 20 are needed"
+            if share is not None:
+                why = f"Pareto shape above 0.7 in {share:.0%} of sentences"
+            notes.append(f"unreliable: {why}")
         lines.append(f"  {name:<{width}} {number:<{wide}}  {', '.join(notes)}".rstrip())
     return lines
 

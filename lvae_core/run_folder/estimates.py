@@ -59,7 +59,13 @@ UNRELIABLE_SHAPE = 0.7
 """Above this Pareto shape, no practical S gives a reliable mean weight (Vehtari et al. 2024)."""
 
 UNRELIABLE_SHARE = 0.05
-"""An estimate is unreliable if ``khat_above`` is larger, or absent beside ``ess``."""
+"""The largest ``khat_above`` of a reliable estimate."""
+
+
+def is_unreliable(ess: float | None, khat_above: float | None) -> bool:
+    """Whether few draws decide an estimate with these entries, None if absent, or are too few to tell."""
+    return ess is not None if khat_above is None else khat_above > UNRELIABLE_SHARE
+
 
 ADDED = ("nll_iw_one", "ppl_iw_one")
 """Estimates that results from before them lack under averaging = hidden; no version tells, as all others
