@@ -128,12 +128,14 @@ class AshaSearch(Search):
         runs = self._look_up(chosen)
         names = self._names(chosen)  # after the look-up, which finds folders of earlier versions
         lacking = {
-            name: epoch for name, epoch in zip(names, epochs, strict=True) if self._lacks(runs[name], epoch)
+            name: epoch
+            for name, epoch in zip(names, epochs, strict=True)
+            if self.runs.lacks(runs[name], epoch)
         }
         if lacking:
             if launch is None or display is None:
                 return False
-            self._started |= lacking.keys()
+            self.runs.started |= lacking.keys()
             todo = [runs[name] for name in lacking]
             self._update_board(todo, later=max(0, self.rules.trials - len(trials)))
             paused = {trial.number for trial in self._all if trial.state == "open"}

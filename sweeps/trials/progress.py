@@ -13,8 +13,8 @@ def states(search: Search) -> Counter[State]:
     """State -> the number of trials that have begun. In a round under way each counts as its run does."""
     ended = {trial.number: trial.state for trial in search.known if trial.state != "open"}
     others = [values for number, values in enumerate(search.points()) if number not in ended]
-    runs = {run.name: run for run in search.find(others).runs}
-    found = [_state(runs.get(search.name(values))) for values in others]
+    runs = {run.name: run for run in search.runs.find(others).runs}
+    found = [_state(runs.get(search.runs.name(values))) for values in others]
     return Counter([*ended.values(), *(state for state in found if state)])
 
 

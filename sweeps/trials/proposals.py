@@ -150,16 +150,3 @@ def _frozen_values(
             )
         )
     return frozen
-
-
-def promoted(trials: Sequence[Trial], epoch: int, keep: int) -> list[Trial]:
-    """The better trials at a rung: one in ``keep``, rounded up.
-
-    Args:
-        trials: the trials to compare.
-        epoch: the epoch of the rung; a trial whose training ended earlier counts with its last score.
-        keep: see above.
-    """
-    scored = [trial for trial in trials if trial.scores]
-    ranked = sorted(scored, key=lambda trial: (trial.scores[:epoch][-1], trial.number))
-    return ranked[: -(-len(ranked) // keep)]

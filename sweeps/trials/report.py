@@ -49,12 +49,12 @@ def print_outcome(search: Search, best: Sequence[Trial], out: Console) -> bool:
     """
     runs = {run.name: run for run in search.plan.runs}
     failed = [trial for trial in search.known if trial.state == "failed"]
-    for trial in (trial for trial in failed if not search.is_valid(trial.values)):
+    for trial in (trial for trial in failed if not search.runs.is_valid(trial.values)):
         why = conflict(search.base, trial.values)
         line = f"trial {trial.number}, {values_text(trial.values)}: cannot be trained ({why})"
         print_line(out, line)
-    failed = [trial for trial in failed if search.is_valid(trial.values)]
-    values = {search.name(trial.values): values_text(trial.values) for trial in failed}
+    failed = [trial for trial in failed if search.runs.is_valid(trial.values)]
+    values = {search.runs.name(trial.values): values_text(trial.values) for trial in failed}
     failures = {name: runs[name].failure or search.board.failures.get(name, {}) for name in values}
     if failures:
         print_failures(out, failures, values)

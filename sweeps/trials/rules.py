@@ -30,6 +30,14 @@ class Rules:
     objectives: tuple[str, ...] = ("nll",)
     """See :data:`sweeps.trials.objectives.OBJECTIVES`."""
 
+    @property
+    def lasting(self) -> dict[str, str]:
+        """The rules that a search keeps when continued; the defaults of later options are left out."""
+        rungs = " ".join(map(str, self.rungs)) or "none"
+        lasting = {"sampler": self.sampler, "rungs": rungs, "keep": str(self.keep)}
+        lasting |= {"rule": self.rule} if self.rule != "rounds" else {}
+        return lasting | ({"objective": " ".join(self.objectives)} if len(self.objectives) > 1 else {})
+
     def check(self, max_epochs: int) -> None:
         """Raise InputError unless the rules can be used with runs of ``max_epochs`` epochs."""
         for option, value, least in (

@@ -15,24 +15,22 @@ from optuna.distributions import BaseDistribution
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError, cannot_read
-from lvae_core.identity import fingerprint
-from lvae_core.run_folder.folder import DamagedError
-from lvae_core.run_folder.names import run_name
 from lvae_core.run_folder.study import Study
 from sweeps.launching.progress.board import Board
 from sweeps.launching.progress.display import Display
 from sweeps.launching.session import Launch
-from sweeps.planning.loading import counted_operations, look_up
 from sweeps.planning.plan import Plan, PlannedRun
 from sweeps.planning.resources import Resources
 from sweeps.planning.times.durations import Speed
 from sweeps.planning.times.variants import variant_of
 from sweeps.planning.workload import Workload
 from sweeps.trials.history import History, describe
-from sweeps.trials.objectives import OBJECTIVES, measure, pareto_front
-from sweeps.trials.proposals import Trial, promoted, propose
+from sweeps.trials.objectives import OBJECTIVES, pareto_front
+from sweeps.trials.proposals import Trial, propose
 from sweeps.trials.rules import Rules
-from sweeps.trials.space import Values, conflict, largest
+from sweeps.trials.rungs import select
+from sweeps.trials.space import Values, largest
+from sweeps.trials.trial_runs import TrialRuns
 
 _FAILURES = 3
 """The fewest new trials that must fail one after another before a search ends."""
@@ -66,65 +64,39 @@ class Search:
         """
         self.base, self.space, self.rules = base, space, rules
         self.corpora, self.study = corpora, study
-        self._data_sha256 = corpora[base.dataset].data_sha256
-        rungs = " ".join(map(str, rules.rungs)) or "none"
-        lasting = {"sampler": rules.sampler, "rungs": rungs, "keep": str(rules.keep)}
-        lasting |= {"rule": rules.rule} if rules.rule != "rounds" else {}
-        lasting |= {"objective": " ".join(rules.objectives)} if len(rules.objectives) > 1 else {}
+        self.runs = TrialRuns(base, corpora, study, rules.objectives, retry_failed=retry_failed)
         try:
-            identity = describe(base, space, data=self._data_sha256, **lasting)
+            identity = describe(base, space, data=corpora[base.dataset].data_sha256, **rules.lasting)
             self.history = History(study, identity, space, base)
         except OSError as error:
             raise cannot_read(f"storage {study.url}", error) from None
         self.known: list[Trial] = []
         """The trials of all finished rounds."""
-        self._runs: list[PlannedRun] = []
-        """Every run of the search so far."""
         self._labels: dict[str, str] = {}
         self._variant_labels: dict[str, str] = {}
         self.board = Board(Speed(), 0, 0, {}, labels=self._labels, hide_test_scores=True, more=True)
         self.board.variant_labels = self._variant_labels
         self.board.mark_bounds([base])
-        self._folders: dict[str, str] = {}
-        """Fingerprint -> name of the run's folder, once it has been looked up."""
-        self._retry = retry_failed
-        self._started: set[str] = set()
         self._check_study()
 
     @property
     def plan(self) -> Plan:
         """Every run of the search so far, and the times that are known by now."""
-        return Plan(list(self._runs), self.board.speed)
+        return Plan(list(self.runs.seen), self.board.speed)
 
     def _check_study(self) -> None:
         """Raise InputError if the study holds runs, but none of this search."""
         names = [] if self.history.rounds else self.study.run_names()
-        if names and not any(run.begun for run in self.find(self._propose(0)).runs):
+        if names and not any(run.begun for run in self.runs.find(self._propose(0)).runs):
             raise InputError(
                 f"{self.study.url}: holds runs that belong to no search, or to another one; give another "
                 "--study"
             )
 
-    def config(self, values: Values) -> RunConfig:
-        """The config of the trial at a point."""
-        return replace(self.base, **dict(values))
-
-    def is_valid(self, values: Values) -> bool:
-        """Whether a point gives a config. Earlier versions recorded points that do not."""
-        return not conflict(self.base, values)
-
-    def name(self, values: Values) -> str:
-        """The folder name of the run of the trial at a point; "" if the point gives no config."""
-        if not self.is_valid(values):
-            return ""
-        config = self.config(values)
-        key = fingerprint(config, self._data_sha256)
-        return self._folders.get(key) or run_name(config, key)
-
     def expected_workload(self, resources: Resources) -> Workload:
         """As many runs as may still begin, each of the largest size, to check that there is room."""
         points = self.points()
-        under_way = self.find(points[len(self.known) :]).runs
+        under_way = self.runs.find(points[len(self.known) :]).runs
         new = max(0, self.rules.trials - len(points)) + sum(not run.begun for run in under_way)
         run = PlannedRun(config=largest(self.space, self.base), name="", status="left")
         # A launch needs a run; one that has begun needs no more room.
@@ -171,17 +143,9 @@ class Search:
                 points += proposals
         return points
 
-    def find(self, points: Iterable[Values]) -> Plan:
-        """The runs at these points. Points of one training share a run; one without a config has none."""
-        # Trials are compared by validation scores: their estimates are never computed again.
-        configs = [self.config(values) for values in points if self.is_valid(values)]
-        plan = look_up(configs, self.corpora, self.study, evaluate=False)
-        self._folders.update({run.key: run.name for run in plan.runs})
-        return plan
-
     def unfinished(self) -> list[PlannedRun]:
         """The runs of the round under way that a launch has left, as their folders are now."""
-        runs = self.find(self.points()).runs
+        runs = self.runs.find(self.points()).runs
         return [run for run in runs if run.name in self.board.waiting]
 
     def best(self, count: int) -> list[Trial]:
@@ -196,18 +160,18 @@ class Search:
         # Of trials that share a run, which earlier versions proposed, the first counts.
         firsts: dict[str, Trial] = {}
         for trial in ranked:
-            firsts.setdefault(self.name(trial.values), trial)
+            firsts.setdefault(self.runs.name(trial.values), trial)
         return list(firsts.values())[:count]
 
     def failed_runs(self) -> list[PlannedRun]:
         """The runs of the trials that have failed or diverged: those that a launch may retry."""
-        others = {self.name(t.values) for t in self.known if t.state not in ("failed", "diverged")}
+        others = {self.runs.name(t.values) for t in self.known if t.state not in ("failed", "diverged")}
         return [run for run in self.plan.runs if run.name not in others and run.status == "failed"]
 
     def _failing(self) -> str:
         """A line if the last new trials have all failed, several and a round of them; "" otherwise."""
         count = max(_FAILURES, self.rules.at_once)
-        tried = [trial for trial in self.known if self.is_valid(trial.values)]
+        tried = [trial for trial in self.known if self.runs.is_valid(trial.values)]
         if len(tried) < count or not all(map(self._failed_at_first, tried[-count:])):
             return ""
         return f"the last {count} new trials have all failed: the search ends here"
@@ -219,7 +183,7 @@ class Search:
     def _trials(self, proposals: Sequence[Values]) -> list[Trial]:
         """The trials at recorded points. Those whose points give no config have failed."""
         return [
-            Trial(number=number, values=values, state="open" if self.is_valid(values) else "failed")
+            Trial(number=number, values=values, state="open" if self.runs.is_valid(values) else "failed")
             for number, values in enumerate(proposals, start=len(self.known))
         ]
 
@@ -248,8 +212,8 @@ class Search:
             first={field: fields[field] for field in self.space},
             startup=rules.at_once,
             directions=[OBJECTIVES[name].direction for name in rules.objectives],
-            valid=self.is_valid,
-            key=self.name,
+            valid=self.runs.is_valid,
+            key=self.runs.name,
         )
 
     def _round(
@@ -269,11 +233,11 @@ class Search:
             names = self._names(trials)
             # Earlier versions proposed points that share a run.
             waiting = {name for name, trial in zip(names, trials, strict=True) if trial.state == "open"}
-            todo = [run for name, run in runs.items() if name in waiting and self._lacks(run, epoch)]
+            todo = [run for name, run in runs.items() if name in waiting and self.runs.lacks(run, epoch)]
             if todo:
                 if launch is None or display is None:
                     return None
-                self._started |= {run.name for run in todo}
+                self.runs.started |= {run.name for run in todo}
                 later = self.rules.trials - trials[-1].number - 1
                 self._update_board(todo, later=later, launches=self._later_launches(later))
                 pause_after = {} if epoch is None else {run.name: epoch for run in todo}
@@ -284,7 +248,7 @@ class Search:
                 self._read(trial, runs[name], epoch) if trial.state == "open" else trial
                 for trial, name in zip(trials, names, strict=True)
             ]
-            trials = self._select(trials, epoch)
+            trials = select(trials, epoch, self.rules.keep)
         return trials
 
     def _later_launches(self, later: int) -> list[int] | None:
@@ -297,72 +261,22 @@ class Search:
         """The names of the runs of ``trials``, which lines for people call by the trials' numbers."""
         names = []
         for trial in trials:
-            names.append(name := self.name(trial.values))
+            names.append(name := self.runs.name(trial.values))
             if not name:
                 continue
             self._labels[name] = label = f"trial {trial.number}"
-            self._variant_labels[variant_of(self.config(trial.values))] = label
+            self._variant_labels[variant_of(self.runs.config(trial.values))] = label
         return names
 
     def _look_up(self, trials: Iterable[Trial]) -> dict[str, PlannedRun]:
-        """Read the runs of ``trials``, and put them into the plan of the search."""
-        plan = self.find(trial.values for trial in trials)
-        # Trials to come are expected to take as long as one at the recipe's point.
-        plan.speed.count(
-            variant_of(self.base), counted_operations(self.base, self.corpora[self.base.dataset])
-        )
+        """Read the runs of ``trials`` again: name -> run."""
+        plan = self.runs.look_up(trials)
         self.board.speed = plan.speed
-        runs = {run.name: run for run in plan.runs}
-        self._runs = [*(run for run in self._runs if run.name not in runs), *runs.values()]
-        return runs
-
-    def _lacks(self, run: PlannedRun, epoch: int | None) -> bool:
-        """Whether a run has not reached ``epoch``, or its end if None."""
-        if run.status == "done" or (epoch is not None and len(self._scores(run)) >= epoch):
-            return False
-        return run.status == "left" or (self._retry and run.name not in self._started)
-
-    def _scores(self, run: PlannedRun) -> tuple[float, ...]:
-        try:
-            return tuple(row["best_ppl"] for row in self.study.run(run.name).read_metrics())
-        except DamagedError:
-            return ()
+        return {run.name: run for run in plan.runs}
 
     def _read(self, trial: Trial, run: PlannedRun, epoch: int | None) -> Trial:
-        """The trial as its folder shows it at a rung or, for None, at its end.
-
-        A trial that has reached a rung counts there even if its run has failed since: a selection at a rung
-        must come out the same each time it is read.
-        """
-        scores = self._scores(run)
-        if epoch is not None and len(scores) >= epoch:
-            return replace(trial, scores=scores)
-        if run.status == "done":
-            return replace(trial, state="done", scores=scores, objectives=self._objectives(run))
-        failure = run.failure or self.board.failures.get(run.name)
-        if failure is None:
-            return replace(trial, scores=scores)
-        diverged = failure.get("class") == "diverged"
-        return replace(trial, state="diverged" if diverged else "failed", scores=scores if diverged else ())
-
-    def _objectives(self, run: PlannedRun) -> tuple[float, ...]:
-        if len(self.rules.objectives) == 1:
-            return ()
-        assert run.result is not None
-        return measure(self.rules.objectives, self.study.run(run.name).read_metrics(), run.result)
-
-    def _select(self, trials: Sequence[Trial], epoch: int | None) -> list[Trial]:
-        """Mark the trials that a rung drops; at the end, mark those still open as failed."""
-        if epoch is None:
-            return [replace(t, state="failed", scores=()) if t.state == "open" else t for t in trials]
-        candidates = [trial for trial in trials if trial.state in ("open", "done")]
-        kept = {trial.number for trial in promoted(candidates, epoch, self.rules.keep)}
-        return [
-            replace(t, state="dropped", scores=t.scores[:epoch])
-            if t.state == "open" and t.number not in kept
-            else t
-            for t in trials
-        ]
+        """The trial as it is at a rung or, for None, at its end."""
+        return self.runs.read(trial, run, epoch, self.board.failures.get(run.name))
 
     def _update_board(
         self, todo: Sequence[PlannedRun], *, later: int, launches: Sequence[int] | None = None
@@ -375,7 +289,7 @@ class Search:
             launches: how many of them each launch starts; None: unknown.
         """
         board, names = self.board, {run.name for run in todo}
-        ended = [run for run in self._runs if run.name not in names]
+        ended = [run for run in self.runs.seen if run.name not in names]
         board.done = sum(run.status == "done" for run in ended)
         board.failed = sum(run.status == "failed" for run in ended)
         board.dropped = len(ended) - board.done - board.failed

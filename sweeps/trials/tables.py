@@ -164,7 +164,7 @@ def csv_text(search: Search) -> str:
             objectives += trial.objectives or [""] * len(names)
             objectives.append(str(trial.number in front).lower())
         row = [trial.number, trial.state, len(trial.scores), score, *objectives, *values]
-        row.append(search.name(trial.values))
+        row.append(search.runs.name(trial.values))
         rows.writerow(row)
     return text.getvalue()
 

@@ -119,12 +119,12 @@ def finished(root: Path, rules: Rules = RULES, **options) -> Search:
 
 
 def rows(root: Path, found: Search, trial: Trial) -> list[dict]:
-    file = root / found.name(trial.values) / "metrics.jsonl"
+    file = root / found.runs.name(trial.values) / "metrics.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def result(root: Path, found: Search, trial: Trial) -> dict:
-    return json.loads((root / found.name(trial.values) / "result.json").read_text())
+    return json.loads((root / found.runs.name(trial.values) / "result.json").read_text())
 
 
 def same(a: dict, b: dict) -> bool:

@@ -100,7 +100,7 @@ def test_a_longer_search_keeps_the_recorded_decisions(tmp_path):
 @pytest.mark.slow
 def test_a_failed_trial_is_passed_over_and_a_retry_changes_no_decision(tmp_path):
     whole = finished(tmp_path / "whole", ASHA)
-    names = [whole.name(trial.values) for trial in whole.known]
+    names = [whole.runs.name(trial.values) for trial in whole.known]
     lost = whole.history.rounds[0].index(whole.best(1)[0].values) if whole.best(1)[0].number < 3 else 0
     found = search(tmp_path / "found", ASHA)
     assert continue_search(found, refuse={names[lost]})[1]
@@ -116,7 +116,7 @@ def test_a_failed_trial_is_passed_over_and_a_retry_changes_no_decision(tmp_path)
 
 def test_a_step_in_which_every_trial_fails_ends_the_search(tmp_path):
     found = search(tmp_path, ASHA)
-    names = {found.name(values) for values in found._propose(0)}
+    names = {found.runs.name(values) for values in found._propose(0)}
     launcher, completed = continue_search(found, refuse=names)
     assert completed
     assert len(launcher.did) == 3
@@ -165,7 +165,7 @@ def test_recorded_trials_that_share_a_run_are_trained_and_count_among_the_best_o
     first.history.add(every[3:5], [(0, 1)])
     first.history.add([every[5]], [(0, 2), (1, 1)])  # the second is there already
     found = finished(tmp_path, replace(ASHA, trials=6), space=SHARED)
-    assert len({found.name(trial.values) for trial in found.known}) == 1
+    assert len({found.runs.name(trial.values) for trial in found.known}) == 1
     assert [len(trial.scores) for trial in found.known] == [4, 4, 2, 1, 1, 1]
     assert [trial.state for trial in found.known] == ["done"] * 2 + ["dropped"] * 4
     assert [trial.number for trial in found.best(2)] == [0]

@@ -117,7 +117,7 @@ def test_a_failed_trial_of_a_round_under_way_is_left_if_it_is_retried(tmp_path):
     continue_search(search(tmp_path), stop_after=6, refuse={"trial 5"})
     found = search(tmp_path)
     assert trials_left(found).runs == 2
-    assert [run.name for run in found.failed_runs()] == [found.name(found.points()[5])]
+    assert [run.name for run in found.failed_runs()] == [found.runs.name(found.points()[5])]
     assert trials_left(search(tmp_path), retries=len(found.failed_runs())).runs == 3
 
 

@@ -101,7 +101,7 @@ def test_seconds_are_those_of_the_result(tmp_path):
     found = finished(tmp_path, replace(RULES, trials=2, objectives=("seconds", "nll")))
     assert len(found.known) == 2
     for t in found.known:
-        result = json.loads((tmp_path / found.name(t.values) / "result.json").read_text())
+        result = json.loads((tmp_path / found.runs.name(t.values) / "result.json").read_text())
         assert t.objectives[0] == result["train_seconds"]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from lvae_core.systems import recipe
 from sweeps.trials import proposals
-from sweeps.trials.proposals import Sampler, Trial, promoted
+from sweeps.trials.proposals import Sampler, Trial
 from sweeps.trials.space import contains, parse_space
 
 BASE = recipe("lstm-vae", dataset="toy")
@@ -120,16 +120,3 @@ def test_proposals_avoid_points_that_were_dropped_or_diverged(state, scores):
 
     assert share_below(bad=0.6, good=0.1) > 0.8
     assert share_below(bad=0.1, good=0.6) < 0.2
-
-
-def test_at_a_rung_the_better_trials_at_the_same_epoch_continue():
-    def trial(number, *scores, state="open"):
-        return Trial(number=number, values={}, state=state, scores=scores)
-
-    ahead = trial(0, 50.0, 40.0, 10.0)  # by then; at epoch 2 it is the worst but one
-    short = trial(1, 30.0, state="done")  # its training ended before the rung
-    others = [trial(2, 60.0, 20.0), trial(3, 70.0, 20.0), trial(4, 70.0, 41.0), trial(5)]
-    chosen = promoted([ahead, short, *others], 2, 2)
-    assert [t.number for t in chosen] == [2, 3, 1]  # ceil(5 / 2); equal scores keep their order
-    assert [t.number for t in promoted([ahead], 2, 3)] == [0]
-    assert promoted([trial(5)], 2, 3) == []

@@ -86,7 +86,7 @@ def test_pausing_at_a_rung_changes_no_result_of_the_trials_that_continue(tmp_pat
         states = {t.number: t.state for t in trials}
         assert states == {n: "done" if n == winner.number else "dropped" for n in at_one}
         # The same run without a pause.
-        config = whole.config(winner.values)
+        config = whole.runs.config(winner.values)
         name = run_name(config, fingerprint(config, CORPUS.data_sha256))
         for _ in execute(config, CORPUS, Study(str(tmp_path / "whole")).run(name), Runtime()):
             pass
@@ -176,7 +176,7 @@ def test_a_search_that_continues_needs_room_and_counts_for_what_has_not_begun(ru
 def test_a_retried_trial_needs_no_room_for_the_rounds_after_it(tmp_path):
     whole = finished(tmp_path / "whole")
     found = search(tmp_path / "found")
-    continue_search(found, refuse={whole.name(whole.known[1].values)})
+    continue_search(found, refuse={whole.runs.name(whole.known[1].values)})
     again = search(tmp_path / "found", retry_failed=True)
     again.read_finished_rounds()
     assert again.known == []
@@ -192,7 +192,7 @@ def test_trials_in_folders_of_an_earlier_version_are_continued(rules, tmp_path):
     Study(str(tmp_path)).run(folder).write_config(BASE, key)
     continue_search(search(tmp_path, rules), stop_after=2)
     found = finished(tmp_path, rules)
-    assert found.name(found.known[0].values) == folder
+    assert found.runs.name(found.known[0].values) == folder
     assert len(found.known) == 8
     assert found.best(1) != []
 
@@ -201,7 +201,7 @@ def test_trials_in_folders_of_an_earlier_version_are_continued(rules, tmp_path):
 def test_points_that_share_a_run_are_one_trial(rules, tmp_path):
     found = finished(tmp_path, rules, space=SHARED)
     assert len(found.known) >= 4
-    assert len({found.name(trial.values) for trial in found.known}) == len(found.known)
+    assert len({found.runs.name(trial.values) for trial in found.known}) == len(found.known)
     assert sum(trial.values["lr_schedule"] == "every" for trial in found.known) == 1
 
 

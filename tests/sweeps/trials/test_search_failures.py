@@ -22,7 +22,7 @@ from .searches import ASHA, HALVING, Launcher, continue_search, finished, search
 
 def test_a_failed_trial_stops_no_other_and_is_not_the_best(tmp_path):
     whole = finished(tmp_path / "whole")
-    names = [whole.name(trial.values) for trial in whole.known]
+    names = [whole.runs.name(trial.values) for trial in whole.known]
     best = min(whole.known[:4], key=lambda trial: trial.scores[-1])
     found = search(tmp_path / "found")
     launcher, completed = continue_search(found, refuse={names[best.number]})
@@ -53,7 +53,7 @@ def test_a_diverging_loss_is_a_finding_and_no_failure(tmp_path):
 @pytest.mark.slow
 def test_a_round_in_which_every_trial_fails_ends_the_search(tmp_path):
     found = search(tmp_path)
-    names = [found.name(values) for values in found._propose(0)]
+    names = [found.runs.name(values) for values in found._propose(0)]
     for times in (names, []):  # the next launch does not go beyond, either
         found = search(tmp_path)
         launcher, completed = continue_search(found, refuse=set(names))
@@ -101,8 +101,8 @@ def test_a_failure_after_a_rung_does_not_change_its_selection(tmp_path):
     dropped = [trial for trial in whole.known if trial.state == "dropped"]
 
     found = search(tmp_path / "found", rules)
-    names = [found.name(trial.values) for trial in whole.known]
-    fails = found.name(promoted[0].values)
+    names = [found.runs.name(trial.values) for trial in whole.known]
+    fails = found.runs.name(promoted[0].values)
 
     class FailsLater(Launcher):
         def _do(self, run, display, pause_after):
@@ -112,9 +112,9 @@ def test_a_failure_after_a_rung_does_not_change_its_selection(tmp_path):
     launcher = FailsLater(found.study)
     with open(os.devnull, "w") as nowhere:
         assert found.run(lambda: launcher, Display(found.board, Console(file=nowhere)))
-    states = {found.name(trial.values): trial.state for trial in found.known}
+    states = {found.runs.name(trial.values): trial.state for trial in found.known}
     assert states[fails] == "failed"
-    assert [states[found.name(trial.values)] for trial in dropped] == ["dropped", "dropped"]
+    assert [states[found.runs.name(trial.values)] for trial in dropped] == ["dropped", "dropped"]
 
     # The next launch starts nothing else; a retry resumes the failed trial from where it was.
     again = search(tmp_path / "found", rules)
@@ -133,7 +133,7 @@ def test_a_trial_that_failed_before_a_rung_is_compared_there_once_it_is_retried(
     whole = finished(tmp_path / "whole", rules)
     best = whole.best(1)[0]
     found = search(tmp_path / "found", rules)
-    continue_search(found, refuse={found.name(best.values)})
+    continue_search(found, refuse={found.runs.name(best.values)})
     assert found.known[best.number].state == "failed"
     retried = search(tmp_path / "found", rules, retry_failed=True)
     continue_search(retried)
