@@ -278,6 +278,7 @@ def _conclude(
     write_trials(options, search, out)
     if options.fresh_seeds and best:
         if not (refusal := rerun_refusal(search, best)):
+            search.history.update_recipe()  # a report calls those of its runs "the recipe"
             swept = rerun(options, base, best, search.corpora, out)
             return not swept.interrupted, failed or swept.failed
         out.print(refusal)

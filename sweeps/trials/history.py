@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from optuna.distributions import BaseDistribution
 
@@ -82,6 +83,7 @@ class History:
         """For each round: field -> its range or choices as text."""
         self.promotions: list[list[tuple[int, int]]] = []
         """For each round: trials of earlier rounds that continue in it, each with the rung to reach."""
+        self._recorded_recipe: dict[str, Any] | None = None
         self.rounds = self._read()
 
     def add(self, proposals: Sequence[Values], promotions: Sequence[tuple[int, int]] = ()) -> None:
@@ -104,10 +106,26 @@ class History:
         self.promotions.append(list(promotions))
         if self.damage:
             self._study.set_aside(FILE)
-        recipe = {field: getattr(self._base, field) for field in self._space}
-        record = RecordedSearch(self._search, self.rounds, self.spaces, self.promotions, recipe)
-        write_recorded_search(self._study, record)
+        self._write()
         self.damage = ""
+
+    def update_recipe(self) -> None:
+        """Record the recipe of this launch, which ``--set`` may have changed since the last round.
+
+        Raises:
+            OSError: the storage cannot be written.
+        """
+        if self.rounds and self._recipe != self._recorded_recipe:
+            self._write()
+
+    @property
+    def _recipe(self) -> dict[str, Any]:
+        return {field: getattr(self._base, field) for field in self._space}
+
+    def _write(self) -> None:
+        record = RecordedSearch(self._search, self.rounds, self.spaces, self.promotions, self._recipe)
+        write_recorded_search(self._study, record)
+        self._recorded_recipe = record.recipe
 
     def _read(self) -> list[list[Values]]:
         try:
@@ -121,6 +139,7 @@ class History:
         rounds = [[self._completed(values, record.search) for values in round_] for round_ in record.rounds]
         self._check_inside(rounds)
         self.spaces, self.promotions = record.spaces, record.promotions
+        self._recorded_recipe = record.recipe
         return rounds
 
     def _check_same(self, before: Mapping[str, str]) -> None:

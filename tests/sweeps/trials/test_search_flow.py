@@ -19,8 +19,10 @@ import sweeps.sweep
 from analysis.figures.elements import finish
 from analysis.stats.verdicts import RULE
 from lvae_core.data.corpus import load
+from lvae_core.run_folder.digests import unseal
 from lvae_core.run_folder.names import RunName
 from lvae_core.run_folder.planned_runs import read_planned_runs
+from lvae_core.run_folder.search_record import BEST_SUFFIX
 from lvae_core.run_folder.study import Study
 from lvae_core.training.failures import DivergedError, failure_of
 from lvae_core.training.runtime import Runtime
@@ -321,6 +323,16 @@ def test_a_dry_run_says_what_a_verdict_needs_before_anything_is_spent(text, caps
     assert "times are unknown: the machines of a cluster" in remote
     assert "0.00" not in out
     assert not (text / "runs").exists()
+
+
+def test_another_recipe_of_a_finished_search_is_the_one_that_a_report_calls_so(text):
+    command = changed(COMMAND, "--seeds", "1", "--best", "1")
+    assert main(command) == 0
+    assert main([*command, "--set", "learning_rate=0.75"]) == 0
+    (study,) = (path.parent for path in text.glob("runs/*/.search.json"))
+    assert unseal((study / ".search.json").read_bytes())["recipe"] == {"learning_rate": 0.75}
+    retrained = Path(f"{study}{BEST_SUFFIX}").glob("*/config.json")
+    assert 0.75 in [json.loads(file.read_text())["config"]["learning_rate"] for file in retrained]
 
 
 def test_a_dry_run_of_a_finished_search_counts_only_what_is_left(text, capsys):
