@@ -124,6 +124,8 @@ class Options:
             )
         if self.compare and self.published:
             raise InputError("--published: --compare shows no published numbers; leave --published out")
+        if self.compare and self.data_dir is not None:
+            raise InputError("--data-dir: --compare generates no sentences; leave --data-dir out")
         if self.every is not None and not 1 <= self.every < 1e6:
             raise InputError(f"--every {self.every:g}: must be at least 1 second")
         if self.every is not None and not self.watch:

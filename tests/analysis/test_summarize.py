@@ -96,6 +96,10 @@ def test_only_the_given_study_and_folder_are_used(tmp_path: Path, write_run: Wri
             "error: --published: --compare shows no published numbers; leave --published out",
         ),
         (
+            ("--compare", "study", "other", "--data-dir", "data"),
+            "error: --data-dir: --compare generates no sentences; leave --data-dir out",
+        ),
+        (
             ("study", "--evaluation", "iw_samples=7"),
             "error: --evaluation iw_samples=7: no run has such an evaluation; all have iw_samples=500",
         ),
