@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from analysis.formats.summary import Wanted, write_comparison, write_page, write_tables
+from analysis.formats.summary_folder import mark
 from analysis.formats.terminal import print_comparison, print_report
 from analysis.published.unmatched import unmatched_notes
 from analysis.reading.cache import Cache
@@ -72,6 +73,7 @@ class SummaryJob:
             report = compose(runs[0], self.baseline)
         # Tables are written and printed first: figures and sentences of a large study take minutes.
         with _writing(self.wanted.out):
+            _mark(self.wanted)
             markdown_page = write_tables(report, self.wanted.out, latex=self.wanted.latex)
         console = _console()
         if show and not is_quiet():
@@ -101,6 +103,7 @@ class ComparisonJob:
     def make(self, runs: list[Runs], refresh: int = 0, show: bool = True) -> int:
         compared = compare_studies(*runs)
         with _writing(self.wanted.out):
+            _mark(self.wanted)
             self.path = write_comparison(compared, self.wanted, _step, refresh=refresh)
         if show:
             console = _console()
@@ -118,6 +121,12 @@ def _writing(out: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"--out {out}: cannot be written ({reason(error)}); give another folder") from None
+
+
+def _mark(wanted: Wanted) -> None:
+    """Let another study of the same name not take the folder for its own."""
+    if wanted.of:
+        mark(wanted.out, wanted.of)
 
 
 def _print_places(console: Console, lines: Sequence[str]) -> None:

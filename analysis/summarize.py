@@ -22,7 +22,6 @@ if __name__ == "__main__":
     if sys.stderr.isatty() and not {"--quiet", "--help", "-h"} & set(sys.argv):
         print("loading libraries …", end="\r", file=sys.stderr, flush=True)
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -30,19 +29,17 @@ import tyro
 
 from analysis.formats.latex import Style
 from analysis.formats.summary import Wanted
+from analysis.formats.summary_folder import SUMMARIES, summary_folder
 from analysis.jobs import ComparisonJob, SummaryJob, chosen_sources, watch_job
 from analysis.options import ComparedWith, Messages, Published, arg, parse_options
 from analysis.published.catalogue import use
 from analysis.reading.cache import user_cache
 from analysis.reading.evaluations import parse_evaluation
-from analysis.reading.sources import DEFAULT_STORAGE, summary_name
+from analysis.reading.sources import DEFAULT_STORAGE
 from analysis.stats.pairs import Baseline
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, command_line
-
-SUMMARIES = "summary"
-"""The folder that holds a folder for each summary."""
 
 _PAUSE = 30.0
 """Seconds between two readings of ``--watch``."""
@@ -140,10 +137,12 @@ def run(options: Options) -> int:
     """
     options.check()
     use(options.published)
-    place = options.out or f"{SUMMARIES}/{_name(options.studies, options.compare)}"
+    place, of = options.out, tuple[str, ...]()
+    if place is None:
+        place, of = _default_place(options.studies, options.compare)
     kept = user_cache() if options.cache else None
     wanted = Wanted(
-        place, _command(), options.figures, options.samples, options.data_dir, kept, options.latex
+        place, _command(), options.figures, options.samples, options.data_dir, kept, options.latex, of
     )
     shown, compared_with = parse_evaluation(options.evaluation), Baseline.parse(options.baseline)
     job: SummaryJob | ComparisonJob = SummaryJob(
@@ -183,11 +182,10 @@ def _command() -> str:
     return command_line("python", "analysis/summarize.py", *kept)
 
 
-def _name(studies: Sequence[str], compared: Sequence[str]) -> str:
-    """The name of a summary, so that two studies do not write into the same folder."""
-    if compared:
-        return summary_name(compared, "-vs-")
-    return summary_name(studies or [source.url for source in chosen_sources(())[0]])
+def _default_place(studies: tuple[str, ...], compared: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """The folder of a summary for which none is given, and the studies that it is the folder of."""
+    of = compared or studies or tuple(source.url for source in chosen_sources(())[0])
+    return summary_folder(of, "-vs-" if compared else "+"), of
 
 
 if __name__ == "__main__":

@@ -32,12 +32,18 @@ def fields_help(*, evaluation: bool = False) -> dict[str, str]:
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
-    """Field -> value of ``FIELD=VALUE`` strings, as ``--set`` takes them; a later one replaces an earlier.
+    """Field -> value of ``FIELD=VALUE`` strings, as ``--set`` takes them.
 
     Raises:
-        InputError: as :func:`parse_setting`.
+        InputError: as :func:`parse_setting`, or a field is given twice.
     """
-    return dict(map(parse_setting, settings))
+    parsed: dict[str, Any] = {}
+    for setting in settings:
+        name, value = parse_setting(setting)
+        if name in parsed:
+            raise InputError(f"--set {setting}: {name} is given twice; give it once")
+        parsed[name] = value
+    return parsed
 
 
 def parse_setting(setting: str, option: str = "--set") -> tuple[str, Any]:

@@ -55,6 +55,8 @@ class Wanted:
     cache: Cache | None = None
     latex: Style = "plain"
     """How LaTeX files set numbers."""
+    of: tuple[str, ...] = ()
+    """The studies whose own folder ``out`` is; none if the user has chosen it."""
 
 
 def write_tables(report: Report, out: str, *, latex: Style) -> str:

@@ -96,6 +96,12 @@ def _long_names(paths: Sequence[str]) -> list[str]:
     return [_study_name(place, more(place)) for place in places]
 
 
+def study_place(path: str) -> str:
+    """The path of a study, from the working directory if it is below it; or its URL."""
+    scheme, is_url, _ = path.partition("://")
+    return (f"{scheme}://" if is_url else "") + "/".join(_parts(path))
+
+
 def _parts(path: str) -> tuple[str, ...]:
     """The parts of a study's path, from the working directory if it is below it, or of its URL."""
     _, is_url, address = path.partition("://")

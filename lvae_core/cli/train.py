@@ -272,17 +272,29 @@ def _folder_advice(path: str) -> str:
     )
 
 
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as a dict; raises InputError if a name stands in it twice, of which json keeps one."""
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise InputError(f"{name} is given twice; give it once")
+        values[name] = value
+    return values
+
+
 def _read_config(path: str) -> RunConfig:
     """Read a config as printed by `recipe`, or the config.json of a run folder."""
     if path != "-" and os.path.isdir(path):
         raise InputError(f"{path}: {_folder_advice(path)}")
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-        values = json.loads(text)
+        values = json.loads(text, object_pairs_hook=_each_once)
     except OSError as error:
         raise InputError(
             f"{path}: {reason(error)}; make one with `python -m lvae_core recipe lstm-vae > {path}`"
         ) from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     except (ValueError, RecursionError) as error:
         is_empty = isinstance(error, json.JSONDecodeError) and not error.doc.strip()
         problem = "empty" if is_empty else f"not JSON ({error})"

@@ -178,11 +178,6 @@ class Options:
         """The study of the runs on fresh seeds, without the selected trials, whose scores are biased."""
         return f"{self.folder}{BEST_SUFFIX}"
 
-    @property
-    def summary(self) -> str:
-        """The folder for the table and the figures of the trials."""
-        return self.out or f"summary/{self.folder.rpartition('/')[2]}"
-
     def base(self) -> RunConfig:
         """The recipe with the changes that the options ask for.
 
@@ -205,7 +200,7 @@ class Options:
             seed=self.seed,
         )
         check_samples_read(config, self.num_samples)
-        preset, _ = apply_where_read(config, parse_settings((*self.defaults.changes, *epochs)))
+        preset, _ = apply_where_read(config, parse_settings(self.defaults.changes) | parse_settings(epochs))
         check_system(preset, parse_settings(given), SYSTEM)
         return apply_settings(preset, given)
 

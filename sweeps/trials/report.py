@@ -15,6 +15,7 @@ from rich.console import Console
 from analysis.figures import parallel, trials
 from analysis.figures.elements import finish, style
 from analysis.formats.files import write_files
+from analysis.formats.summary_folder import mark, summary_folder
 from analysis.formats.terminal import print_table
 from analysis.report.search_points import compare_points
 from analysis.stats.verdicts import RULE
@@ -157,10 +158,13 @@ def write_trials(options: Options, search: Search, out: Console) -> None:
             files[f"{name}-parallel.svg"], files[f"{name}-parallel.png"] = finish.save(figure)
         if figure := _front_figure(search, title, note):
             files[f"{name}-front.svg"], files[f"{name}-front.png"] = finish.save(figure)
+    place = options.out or summary_folder((options.folder,))
     try:
-        write_files(files, options.summary)
+        if not options.out:
+            mark(place, (options.folder,))
+        write_files(files, place)
     except OSError as error:  # no reason to stop before the rerun
-        _log.warning("--out %s: cannot be written (%s)", options.summary, reason(error))
+        _log.warning("--out %s: cannot be written (%s)", place, reason(error))
     else:
-        listed = " ".join(f"{options.summary}/{file}" for file in files)
+        listed = " ".join(f"{place}/{file}" for file in files)
         print_line(out, f"trials: {listed}")

@@ -265,6 +265,22 @@ def test_a_second_study_never_overwrites_the_first(tmp_path: Path, write_run: Wr
         assert f"runs/{study}" in (tmp_path / "summary" / study / "report.md").read_text()
 
 
+def test_studies_whose_folders_have_the_same_names_share_no_summary(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for place in ("q1", "q2"):
+        write_run("lstm-lm", study=f"{place}/results/mine")
+    for place in ("q1", "q2", "q1"):
+        done = summarize(tmp_path, f"{place}/results/mine", "--no-figures", "--no-samples", "--quiet")
+        assert done.returncode == 0
+    here = sorted(path.name for path in (tmp_path / "summary").iterdir())
+    assert here[0] == "results-mine"
+    assert re.fullmatch(r"results-mine-[0-9a-f]{6}", here[1])
+    assert len(here) == 2
+    for place, name in zip(("q1", "q2"), here, strict=True):
+        assert f"{place}/results/mine" in (tmp_path / "summary" / name / "report.md").read_text()
+
+
 @pytest.mark.parametrize("huge_seeds", [1, 3])
 def test_huge_estimates_are_named_in_a_note_and_decide_nothing(
     huge_seeds: int, tmp_path: Path, write_run: WriteRun

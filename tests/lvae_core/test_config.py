@@ -199,7 +199,8 @@ def test_a_setting_may_choose_the_part_that_reads_another():
 def test_settings_that_need_each_other_are_applied_together():
     lm = apply_settings(RunConfig(system="mine"), ["encoder=none", "averaging=none", "num_samples=0"])
     assert (lm.encoder, lm.averaging, lm.num_samples) == ("none", "none", 0)
-    assert apply_settings(RunConfig(), ["seed=1", "seed=2"]).seed == 2
+    message = error_of(apply_settings, RunConfig(), ["seed=1", "dropout=0.1", "seed=2"])
+    assert message == "--set seed=2: seed is given twice; give it once"
     assert apply_settings(RunConfig(), []) == RunConfig()
 
 

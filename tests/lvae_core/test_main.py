@@ -35,8 +35,10 @@ def command(*arguments: object, cwd: Path | None = None) -> subprocess.Completed
 
 
 def write_recipe(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> Path:
-    latent = () if "lstm-lm" in arguments else TINY_LATENT
-    assert main(["recipe", "--dataset", "toy", *TINY, *latent, *arguments]) == 0
+    given = {setting.partition("=")[0] for setting in arguments}
+    small = (*TINY, *(() if "lstm-lm" in arguments else TINY_LATENT))
+    settings = [setting for setting in small[1::2] if setting.partition("=")[0] not in given]
+    assert main(["recipe", "--dataset", "toy", "--set", *settings, *arguments]) == 0
     path.write_text(capsys.readouterr().out)
     return path
 
@@ -342,6 +344,10 @@ def test_a_run_is_not_put_into_the_folder_of_a_dataset(tmp_path, capsys):
         ),
         (["recipe", "lstm-vae", "--seed", "1", "--seed", "2"], "error: --seed: given twice; give it once"),
         (["generate", "no-run", "--sentence", "a", "--count", "1", "--count", "2"], "--count: given twice"),
+        (
+            ["recipe", "lstm-vae", "--set", "dropout=0.3", "dropout=0.1"],
+            "--set dropout=0.1: dropout is given twice; give it once",
+        ),
         (["download", "toy"], "error: toy: comes with the package; there is nothing to download"),
         (["run", "nofile.json", "--out", "x"], "recipe lstm-vae > nofile.json"),
         (["generate", "no-run"], "no run folder with a finished epoch"),
@@ -376,6 +382,7 @@ def test_bad_input_gives_one_line_and_status_2(
             "not a config (unknown config field 'colour'); make one with `python -m lvae_core",
         ),
         ('{"seed": 1, "colour": 1}', "run.json: unknown config field 'colour': the most similar of"),
+        ('{"config": {"seed": 1, "seed": 2}}', "run.json: seed is given twice; give it once"),
         ('{"num_samples": 2.5}', "num_samples = 2.5: must be a whole number"),
         ('{"encoder": "none"}', "both are 'none'"),
     ],
