@@ -1,8 +1,8 @@
 """Turn table values into text, for the terminal, Markdown, LaTeX and the web page.
 
 Numbers look as in Kruengkrai (2019): NLL, KL and PPL with one decimal, mean±std, KL in parentheses,
-differences with their sign; with more decimals, three at most, if the error has no digit otherwise, or if
-rounding would hide on which side of 0 an interval ends. A column of differences has one number of decimals.
+differences with their sign; with more decimals if the error has no digit otherwise, or if rounding would
+hide on which side of 0 an interval ends.
 Published numbers keep the digits that they were printed with.
 """
 
@@ -48,7 +48,7 @@ def value_text(value: Value, column: Column) -> str:
             if value.marked:
                 text += DOUBTFUL if value.bound == "doubtful" else NOT_A_BOUND
         else:
-            text = _spread(value.mean, value.std, column.decimals)
+            text = spread_text(value.mean, value.std, column.decimals)
     return f"({text})" if column.parenthesised else text
 
 
@@ -61,17 +61,11 @@ def number_text(value: float, digits: int, sign: str = "") -> str:
 
 
 def _interval(interval: Interval, least: int) -> str:
-    """An interval with as many decimals as show on which side of 0 its ends lie, if MOST_DECIMALS do.
-
-    An end that is still rounded to 0 keeps its sign, ``-0.000``.
-    """
+    """An interval with as many decimals as show on which side of 0 its ends lie, if MOST_DECIMALS do."""
     digits = decimals(interval.half_width, least)
     while digits < MOST_DECIMALS and any(_is_rounded_to_zero(end, digits) for end in interval.ends):
         digits += 1
-    low, high = (
-        f"{end:+.{digits}f}" if _is_rounded_to_zero(end, digits) else number_text(end, digits, "+")
-        for end in interval.ends
-    )
+    low, high = (number_text(end, digits, "+") for end in interval.ends)
     return f"[{low}, {high}]"
 
 
@@ -79,7 +73,8 @@ def _is_rounded_to_zero(value: float, digits: int) -> bool:
     return value != 0 and not f"{value:.{digits}f}".strip("-0.")
 
 
-def _spread(mean: float, std: float | None, least: int) -> str:
+def spread_text(mean: float, std: float | None, least: int = 1) -> str:
+    """A mean, and its standard deviation if there is one, with the digits that the deviation asks for."""
     return number_text(mean, decimals(std, least)) + ("" if std is None else error_text(std, least))
 
 

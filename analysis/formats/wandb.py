@@ -18,11 +18,15 @@ with warnings.catch_warnings():
     import wandb_workspaces.reports.v2 as wr
 
 from analysis.formats.markdown import markdown_escape, markdown_table
+from analysis.formats.text import number_text, spread_text
 from analysis.reading.frame import CONFIG_FIELDS, runs_in_rows
 from analysis.report.report import Report
+from analysis.stats.intervals import decimals
+from analysis.tables.bounds import bound_words
 from analysis.tables.elements.csv_rows import CELL_COLUMNS, Row, csv_frame
 from analysis.tables.elements.table import Table, dataset_title, row_label
 from analysis.tables.elements.text_sections import TextNames
+from lvae_core.run_folder.estimates import is_unreliable
 from lvae_core.run_folder.names import CellName
 
 DESCRIPTION = "Written from the run folders by analysis/wandb_report.py, which replaces it on each call."
@@ -34,10 +38,10 @@ _HEAD = (
     "n",
     "mean ± std",
     "95% interval",
-    "published",
-    "difference",
-    "verdict",
+    "bound",
 )
+
+_PUBLISHED = ("published", "difference", "verdict")
 
 _CURVES = (
     ("validation perplexity", "valid_ppl"),
@@ -119,39 +123,57 @@ def blocks_of(report: Report, place: Place) -> list[Any]:
     blocks.append(wr.MarkdownBlock("\n\n".join(markdown_escape(text) for text in report.explanation)))
     blocks.append(wr.H1("Every number with its interval"))
     for table in (*report.table2, *report.table3):
-        blocks += [wr.H2(table.heading), wr.MarkdownBlock(rows_table(table.csv_rows()))]
+        blocks += [wr.H2(table.heading), wr.MarkdownBlock(rows_tables(table.csv_rows()))]
     if report.failures:
         failed = "".join(f"- {markdown_escape(f'{run}: {why}')}\n" for run, why in report.failures)
         blocks += [wr.H1("Failed runs"), wr.MarkdownBlock(failed)]
     return blocks
 
 
-def rows_table(rows: Iterable[Row]) -> str:
-    """Our numbers as a Markdown table: mean ± std, n, t interval, published number and difference."""
+def rows_tables(rows: Iterable[Row]) -> str:
+    """Our numbers as Markdown tables, one for each text: mean ± std, n, t interval, what it bounds.
+
+    Where any is published, that number, the difference from it and the verdict as well.
+    """
     frame = csv_frame((row for row in rows if row["n"]), CELL_COLUMNS)
-    lines = [_HEAD, ("---",) * len(_HEAD), *map(_texts, frame.itertuples())]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    head = (*_HEAD, *_PUBLISHED) if frame["published_mean"].notna().any() else _HEAD
+    by_text = [(str(text), part) for text, part in frame.groupby("text", sort=False)]
+    parts = []
+    for text, part in by_text:
+        lines = [head, ("---",) * len(head), *(_texts(row)[: len(head)] for row in part.itertuples())]
+        table = "".join("| " + " | ".join(line) + " |\n" for line in lines)
+        parts.append(f"{markdown_escape(text)}\n\n{table}" if len(by_text) > 1 else table)
+    return "\n".join(parts)
 
 
 def _texts(row: Any) -> tuple[str, ...]:
+    std = None if pd.isna(row.std) else row.std
+    unreliable = is_unreliable(*(None if pd.isna(x) else x for x in (row.ess, row.khat_above)))
     texts = (
         row_label(row.system, row.num_samples) + (f", {row.variant}" if row.variant else ""),
         row.setting,
         row.estimate,
         str(row.n),
-        _spread(row.mean, row.std),
-        "" if pd.isna(row.t_low) else f"[{row.t_low:z.2f}, {row.t_high:z.2f}]",
-        _spread(row.published_mean, row.published_std),
-        "" if pd.isna(row.difference) else f"{row.difference:+z.2f}",
+        spread_text(row.mean, std),
+        "" if pd.isna(row.t_low) else _ends_text(row.t_low, row.t_high),
+        "" if pd.isna(row.bound) else bound_words(row.bound, unreliable=unreliable),
+        _as_printed(row.published_mean, row.published_std),
+        "" if pd.isna(row.difference) else number_text(row.difference, decimals(std), "+"),
         "" if pd.isna(row.verdict) else row.verdict,
     )
     return tuple(map(markdown_escape, texts))
 
 
-def _spread(mean: Any, std: Any) -> str:
+def _ends_text(low: float, high: float) -> str:
+    digits = decimals((high - low) / 2)
+    return f"[{number_text(low, digits)}, {number_text(high, digits)}]"
+
+
+def _as_printed(mean: Any, std: Any) -> str:
+    """A published number, with the digits that it needs."""
     if pd.isna(mean):
         return ""
-    return f"{mean:z.2f}" + ("" if pd.isna(std) else f" ± {std:.2f}")
+    return f"{mean:.12g}" + ("" if pd.isna(std) else f"±{std:.12g}")
 
 
 def _table_text(table: Table) -> str:

@@ -22,8 +22,8 @@ from scipy import special
 LEVEL = 0.95
 RESAMPLES = 9_999
 
-MOST_DECIMALS = 3
-"""The largest number of decimals that an error asks for; a smaller error is printed as 0.000."""
+MOST_DECIMALS = 6
+"""The largest number of decimals that an error asks for; a smaller error is printed as 0.000000."""
 
 HUGE = 1e9
 """Numbers from this on are printed as 1e+09."""
@@ -68,7 +68,7 @@ def decimals(error: float | None, least: int = 1) -> int:
 
 
 def error_text(error: float, least: int = 1) -> str:
-    """An error with its sign: ``±0.3``, ``±0.01``, ``±0.000``, or ``±0.0`` if it is exactly zero."""
+    """An error with its sign: ``±0.3``, ``±0.01``, ``±0.0004``, or ``±0.0`` if it is exactly zero."""
     if error >= HUGE or not math.isfinite(error):
         return f"±{error:.3g}"
     return f"±{error:.{decimals(error, least)}f}"

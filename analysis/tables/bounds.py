@@ -31,7 +31,6 @@ from analysis.tables.elements.table import (
     Value,
     cell_label,
     dataset_title,
-    decimals_of_differences,
     formula_notes,
     legend,
     marks_given_once,
@@ -58,7 +57,7 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
     columns = [
         Column("NLL"),
         Column("95%"),
-        Column("vs LM", decimals=decimals_of_differences(v for line in lines for v in line.values)),
+        Column("vs LM"),
         Column("PPL"),
         *([Column("ESS"), Column("k>0.7")] if weighed else []),
         Column("n"),
@@ -121,6 +120,13 @@ def published_nll(cell: Cell, convention: Convention) -> Fact | Derived | None:
     return nll if convention.suffix in ("", "_elbo") else None
 
 
+def bound_words(kind: str, *, unreliable: bool) -> str:
+    """What an estimate is a bound of, ``upper bound in expectation only, unreliable``."""
+    if not unreliable:
+        return kind
+    return f"{kind} only, unreliable" if kind == "upper bound in expectation" else f"{kind}, unreliable"
+
+
 def _cell_lines(cell: Cell, exact: Average | None, published: bool, weighed: bool) -> list[Line]:
     label, best = cell_label(cell), to_compare(cell)
     lines: list[Line] = []
@@ -128,8 +134,7 @@ def _cell_lines(cell: Cell, exact: Average | None, published: bool, weighed: boo
         nll, ppl = cell.averages.get(convention.nll), cell.averages.get(convention.ppl)
         # Without a number, there is nothing to be a bound.
         word: str = (cell.bound(convention.nll) or "") if nll or not cell.counts.all_failed else ""
-        if nll and nll.unreliable:
-            word += " only, unreliable" if word == "upper bound in expectation" else ", unreliable"
+        word = bound_words(word, unreliable=nll is not None and nll.unreliable)
         fact = published_nll(cell, convention)
         if isinstance(fact, Fact) and fact.bound and cell.bound(convention.nll) in VALID:
             fact = dataclasses.replace(fact, marked=True)

@@ -26,7 +26,6 @@ from analysis.tables.elements.table import (
     Value,
     cell_label,
     dataset_title,
-    decimals_of_differences,
     formula_notes,
 )
 from analysis.tables.notes.substitutes import substitute_notes
@@ -84,8 +83,7 @@ def comparison_table(
                 of_family += [_pair_line(c) for c in family if _label(c.b, metric) == b]
             # Only valid bounds decide, so these are the comparisons to read first.
             lines += [dataclasses.replace(line, detail=metric != "nll_valid") for line in of_family]
-    digits = decimals_of_differences(value for line in lines for value in line.values)
-    columns = (Column("diff", decimals=digits), *verdict_columns(decimals=digits))
+    columns = (Column("diff"), *verdict_columns())
     title = f"Comparisons over seeds, {dataset_title(dataset)}"
     letters = variant_key([cell for c in shown for cell in (c.a, c.b)], dataset)
     substitutes = substitute_notes(shown)
@@ -131,13 +129,12 @@ def reproduction_table(cells: Sequence[Cell], dataset: str) -> Table:
                     pairs.append((cell, fact))
     if not pairs:
         lines = []
-    digits = decimals_of_differences(value for line in lines for value in line.values)
     columns = (
         Column("ours"),
         Column("n"),
         Column("published"),
-        Column("diff", decimals=digits),
-        Column("95%", decimals=digits),
+        Column("diff"),
+        Column("95%"),
         Column("margin"),
         Column("verdict", text=True),
     )

@@ -53,8 +53,8 @@ def test_one_report_is_written_and_rewritten_in_place(server: Server, home: Path
     (numbers,) = [line for text in texts for line in text.splitlines() if "| nll_elbo |" in line][:1]
     # Seeds 0, 1, 2 have 101.25, 102.25 and 103.25: mean 102.25, sample standard deviation 1.
     half = T_QUANTILE / math.sqrt(3)
-    interval = f"\\[{102.25 - half:.2f}, {102.25 + half:.2f}]"
-    assert numbers.startswith(f"| LSTM-VAE L=5 | standard | nll_elbo | 3 | 102.25 ± 1.00 | {interval} |")
+    interval = f"\\[{102.25 - half:.1f}, {102.25 + half:.1f}]"
+    assert numbers.startswith(f"| LSTM-VAE L=5 | standard | nll_elbo | 3 | 102.2±1.0 | {interval} |")
     assert any("the loss is not finite" in text for text in texts)
     (grid,) = [block for block in before["blocks"] if block["type"] == "panel-grid"]
     (runs,) = grid["metadata"]["runSets"]
@@ -74,7 +74,7 @@ def test_one_report_is_written_and_rewritten_in_place(server: Server, home: Path
     assert again.stdout == first.stdout
     (view,) = server.views.values()
     after = json.dumps(json.loads(view["spec"]), ensure_ascii=False)
-    assert "| nll_elbo | 5 | 103.25 ± 1.58 |" in after
+    assert "| nll_elbo | 5 | 103.2±1.6 |" in after
     assert "the loss is not finite" not in after
 
 
@@ -102,6 +102,37 @@ def over(vocabulary: int) -> dict[str, Any]:
     """What a result says of its vocabulary."""
     sizes = {"sentences": 3761, "tokens": 82430, "unknown": 0.1}
     return {"vocabulary": vocabulary, "splits": {"train": sizes, "valid": sizes, "test": sizes}}
+
+
+def number_tables(place: Path) -> str:
+    texts = [getattr(block, "text", "") for block in blocks(place)]
+    return "\n".join(texts[texts.index("Every number with its interval") + 1 :])
+
+
+def test_every_number_says_what_it_bounds_with_the_digits_of_its_error(tmp_path: Path) -> None:
+    write = run_writer(tmp_path)
+    for seed in range(3):
+        nll = 100 + 0.004 * seed
+        estimates = {"nll_elbo": nll, "nll_iw": nll - 1, "kl": 0.0002 * (1 + seed), "mi": 1.0}
+        write("lstm-vae-avg", 5, seed=seed, dataset="toy", estimates=estimates)
+    text = number_tables(tmp_path)
+    assert (
+        "| LSTM-VAE-AVG L=5 | standard | nll_elbo | 3 | 100.004±0.004 | "
+        "\\[99.994, 100.014] | not a bound |" in text
+    )
+    assert "| kl | 3 | 0.0004±0.0002 |" in text
+    assert "published" not in text
+
+
+def test_numbers_over_different_text_stand_in_tables_of_their_own(tmp_path: Path) -> None:
+    write = run_writer(tmp_path)
+    for system, data in (("lstm-lm", "d" * 64), ("lstm-vae", "e" * 64)):
+        write(system, dataset="toy", data=data, result=over(9000))
+    first, second = number_tables(tmp_path).split("data eeeeeeee")[:2]
+    assert "data dddddddd" in first
+    assert "LSTM-VAE" not in first
+    assert "| LSTM-VAE L=1 |" in second
+    assert "LSTM-LM" not in second.split("data dddddddd")[0]
 
 
 def test_panels_average_no_runs_of_different_configs(tmp_path: Path) -> None:

@@ -26,15 +26,16 @@ from lvae_core.run_folder.estimates import bound
 Row = dict[str, Any]
 
 CELL_COLUMNS = (
-    "table", "dataset", "system", "num_samples", "setting", "variant", "source", "metric", "estimate",
-    "n", "mean", "std", "stderr", "t_low", "t_high", "bca_low", "bca_high", "minimum", "maximum",
-    "mc_stderr", "published_mean", "published_std", "comparable_mean", "difference", "difference_low",
+    "table", "dataset", "text", "system", "num_samples", "setting", "variant", "source", "metric",
+    "estimate", "n", "mean", "std", "stderr", "t_low", "t_high", "bca_low", "bca_high", "minimum",
+    "maximum", "mc_stderr", "published_mean", "published_std", "comparable_mean", "difference", "difference_low",
     "difference_high", "welch_p", "margin", "verdict", "bound", "done", "running", "failed", "unfinished",
     "damaged", "missing", "seeds", "values", "mc_stderrs", "ess", "khat_above", "failures",
 )  # fmt: skip
 """Columns of table2.csv, table3.csv and bounds.csv, which have a row per cell and metric.
 
-metric is the published name of the number (nll, kl, ppl, nll_iw), estimate its name in result.json. t_low
+text tells the test text and the vocabulary: numbers over different text are not comparable. metric is the
+published name of the number (nll, kl, ppl, nll_iw), estimate its name in result.json. t_low
 to bca_high are 95% intervals of the mean. comparable_mean is the number that ours is compared with:
 published_mean on our count of tokens per sentence. mc_stderr is the mean's Monte Carlo standard error;
 stderr contains it. difference_low and difference_high are a 95% interval that allows for the rounding of
@@ -98,6 +99,7 @@ def cell_row(table: str, cell: Cell, metric: str, estimate: str, fact: Fact | De
         "table": table,
         **_identity(cell),
         "dataset": cell.dataset,
+        "text": "" if cell.text is None else str(cell.text),
         "setting": cell.setting,
         "source": _printed_source(fact) if fact else "",
         "metric": metric,

@@ -215,7 +215,7 @@ def test_the_columns_of_csv_files_are_those_that_users_read() -> None:
     head, *rows = csv_text([TABLE], CELL_COLUMNS).splitlines()
     assert rows == []
     assert head == (
-        "table,dataset,system,num_samples,setting,variant,source,metric,estimate,n,mean,std,stderr,t_low,"
+        "table,dataset,text,system,num_samples,setting,variant,source,metric,estimate,n,mean,std,stderr,t_low,"
         "t_high,bca_low,bca_high,minimum,maximum,mc_stderr,published_mean,published_std,comparable_mean,"
         "difference,difference_low,difference_high,welch_p,margin,verdict,bound,done,running,failed,unfinished,damaged,"
         "missing,seeds,values,mc_stderrs,ess,khat_above,failures"
@@ -239,10 +239,10 @@ def spread(*values: float) -> Average:
         (spread(100.0, 100.06), "100.03±0.04"),
         (spread(100.0, 100.0), "100.0±0.0"),
         (spread(99.0, 101.0), "100.0±1.4"),
-        (spread(100.0, 100.0 + 1e-7), "100.000±0.000"),
-        (spread(0.0, 1e-7), "0.000±0.000"),
-        (spread(100.0, 100.0003), "100.000±0.000"),
-        (spread(100.0, 100.0008), "100.000±0.001"),
+        (spread(100.0, 100.0 + 1e-7), "100.000000±0.000000"),
+        (spread(0.0, 1e-7), "0.000000±0.000000"),
+        (spread(100.0, 100.0003), "100.0001±0.0002"),
+        (spread(100.0, 100.0008), "100.0004±0.0006"),
         (spread(-1e-9), "0.0"),
         (spread(-0.0), "0.0"),
         (spread(1e308), "1e+308"),
@@ -263,8 +263,9 @@ def test_an_error_has_a_digit_and_a_zero_no_sign(value: Value, text: str) -> Non
         (Interval(0.016, 0.572), "[+0.02, +0.57]"),
         (Interval(-0.52, 0.0195), "[-0.52, +0.02]"),
         (Interval(-0.003, 3.0), "[-0.003, +3.000]"),
-        (Interval(-0.0001, 3.0), "[-0.000, +3.000]"),
-        (Interval(-0.0003, 0.0003), "[-0.000, +0.000]"),
+        (Interval(-0.0001, 3.0), "[-0.0001, +3.0000]"),
+        (Interval(-0.0003, 0.0003), "[-0.0003, +0.0003]"),
+        (Interval(-3e-7, -2e-7), "[0.000000, 0.000000]"),
         (Interval(0.0, 0.6), "[0.0, +0.6]"),
         (Interval(-0.0, 0.0), "[0.0, 0.0]"),
         (Interval(-1e12, 0.04), "[-1e+12, +0.04]"),
@@ -335,7 +336,7 @@ def test_siunitx_columns_have_room_for_their_numbers_and_braces_around_words() -
     assert r"c & 100 {$^\ddagger$} & {\textless{}0.0001} \\" in text
     (small,) = [Line("ours", "d", (spread(100.0, 100.0 + 1e-7), spread(2.0, 2.0 + 1e-7)))]
     text = latex_table(Table("T", (PLAIN, KL), (small,), ()), best=[], style="siunitx", label="t")
-    assert r"d & 100.000 \pm 0.000 & 2.000 \pm 0.000 \\" in text
+    assert r"d & 100.000000 \pm 0.000000 & 2.000000 \pm 0.000000 \\" in text
 
 
 @pytest.mark.parametrize(
@@ -355,4 +356,4 @@ def test_only_texts_that_are_no_numbers_are_kept_from_spreadsheets(text: str, wr
 
 def test_a_spread_of_exactly_zero_is_not_a_small_one() -> None:
     assert value_text(Average(3, 0.0, 0.0, None), PLAIN) == "0.0±0.0"
-    assert value_text(Average(3, 0.0, 1e-5, None), PLAIN) == "0.000±0.000"
+    assert value_text(Average(3, 0.0, 1e-5, None), PLAIN) == "0.00000±0.00001"

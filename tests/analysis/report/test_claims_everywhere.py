@@ -246,7 +246,7 @@ def test_what_a_search_prints_of_its_trials_claims_nothing(tmp_path: Path) -> No
     """One seed per point decides nothing, so no trial is called better than another one."""
     rules = Rules(trials=3, at_once=3)
     whole, found = finished(tmp_path / "whole", rules), search(tmp_path / "found", rules)
-    assert continue_search(found, refuse={whole.name(whole.known[1].values)})[1]
+    assert continue_search(found, refuse={whole.runs.name(whole.known[1].values)})[1]
     best = found.best(2)
     (recipe,) = (trial for trial in found.known if is_recipe(found, trial.values))
     printed_lines = [
