@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,11 +13,23 @@ from lvae_core.data.json_lines import first_object
 from lvae_core.data.text_files import MAX_LENGTH, Text, import_command, tabs_problem
 from lvae_core.data.vocabulary import UNKNOWN_SYMBOLS
 
-SPELLINGS = (*UNKNOWN_SYMBOLS, "<UNK>", "[UNK]", "UNK", "<oov>", "<OOV>")
-"""Tokens that corpora use for an unknown word; the vocabulary knows the first ones only."""
+_SIGNS = r"[<>\[\]{}_@#|%$*&/]"
+"""Signs that corpora put around words which are no text."""
 
-# <eos>, </S>, [CLS], <|endoftext|>; and the bare words that only such corpora put on every line.
-_MARKER = re.compile(r"<\|?/?\w+\|?>|\[/?\w+\]|[EB]OS|[eb]os|_[EB]OS")
+# <unk>, [Unk], @unk@, _UNK, <rare>. Without signs "unknown" and "rare" are words, and so is "#rare".
+_UNKNOWN = re.compile(rf"(?i:{_SIGNS}+(?:unk|oov|unknown|rare){_SIGNS}+|_*(?:unk|oov))|_*UNKNOWN")
+
+_PARTS = ("unk", "oov", "rare")
+"""What each of these has in lower case."""
+
+# <eos>, </S>, [CLS], <|endoftext|>, #end#, __eou__; and the bare words that only such corpora have there.
+_MARKER = re.compile(rf"{_SIGNS}+[\w-]+?{_SIGNS}+|_[A-Z]+|[EB]OS|[eb]os")
+
+_NEARLY_ALL = 0.9
+"""Share of a split's lines above which a marker at their ends is part of the file's form."""
+
+_PROBED = 100
+"""The number of lines by which it is decided whether all lines are read for a marker."""
 
 _ATTACHED = re.compile(r"([^\W\d_]{2,})[.!?]")
 
@@ -97,7 +111,7 @@ def _table_faults(texts: Mapping[str, Text]) -> Iterator[_Fault]:
 
 
 def _edge_fault(texts: Mapping[str, Text], place: str, edge: Callable[[str], str]) -> Iterator[_Fault]:
-    """A marker on every line of a split.
+    """A marker on all or nearly all lines of a split.
 
     Args:
         texts: see :func:`marker_warnings`.
@@ -105,12 +119,14 @@ def _edge_fault(texts: Mapping[str, Text], place: str, edge: Callable[[str], str
         edge: returns the token at that end of a line.
     """
     for text in texts.values():
-        token = edge(text.lines[0])
-        if len(text.lines) < 2 or token in SPELLINGS or not _MARKER.fullmatch(token):
+        total = len(text.lines)
+        (token, _), *_ = Counter(map(edge, text.lines[:_PROBED])).most_common(1)
+        if total < 2 or not _is_marker(token, text.lines):
             continue
-        if all(edge(line) == token for line in text.lines):
+        if (count := sum(edge(line) == token for line in text.lines)) > _NEARLY_ALL * total:
+            lines = "every line" if count == total else f"{count:,} of {total:,} lines"
             yield _Fault(
-                f"{text.source}: {token} {place} every line and is counted as a word that costs nothing, "
+                f"{text.source}: {token} {place} {lines} and is counted as a word that costs nothing, "
                 "which makes the perplexity too low",
                 "remove it",
                 (("--remove", token),),
@@ -118,15 +134,27 @@ def _edge_fault(texts: Mapping[str, Text], place: str, edge: Callable[[str], str
             return
 
 
+def _is_marker(token: str, lines: Sequence[str]) -> bool:
+    """Whether a token that nearly all lines begin or end with is no word or mark of a language."""
+    if _UNKNOWN.fullmatch(token) or not token:
+        return False
+    if _MARKER.fullmatch(token):
+        return True
+    if token.isupper() and len(token) > 2:  # STOP
+        return any(character.islower() for line in lines[:_PROBED] for character in line)
+    # Symbols such as ■ and |; but not the punctuation that ends sentences.
+    return all(unicodedata.category(character)[0] == "S" for character in token)
+
+
 def _unknown_fault(texts: Mapping[str, Text]) -> Iterator[_Fault]:
     """Spellings of an unknown word that are ordinary words to the vocabulary."""
-    counts = dict.fromkeys(SPELLINGS, 0)
+    counts = Counter(dict.fromkeys(UNKNOWN_SYMBOLS, 0))  # first, in their order
     for text in texts.values():
-        for spelling in SPELLINGS:
+        for line in text.lines:
             # Few lines have one; a search for the characters is far quicker than a split.
-            counts[spelling] += sum(
-                line.split(" ").count(spelling) for line in text.lines if spelling in line
-            )
+            lowered = line.lower()
+            if any(part in lowered for part in _PARTS):
+                counts.update(filter(_UNKNOWN.fullmatch, line.split(" ")))
     found = [spelling for spelling, count in counts.items() if count]
     # By the rule of Vocabulary.build: the first symbol of the training text is the unknown word. Where that
     # text is missing, another split has to do.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _DIVERGED = (
-    "a run that diverged would diverge again, because a run is deterministic: lower learning_rate or "
-    "init_scale, or clip the gradients at a smaller max_grad_norm, or at 5 if it is 0, which clips nothing "
-    "(--set learning_rate=0.5); that makes it another run"
+    "a run that diverged would diverge again, because a run is deterministic: with --set, give it a lower "
+    "learning_rate or init_scale than its own, or a smaller max_grad_norm (5 if it is 0, which clips "
+    "nothing); that makes it another run"
 )
 
 _OUT_OF_MEMORY = (

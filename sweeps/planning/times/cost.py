@@ -101,20 +101,26 @@ def devices_table(launch: SimulatedLaunch, devices: Sequence[int], price: float 
         money = [found.released, number * found.makespan] if price else []
         table.add_row(
             str(number),
-            format_duration(found.makespan),
-            format_duration(found.at_least),
-            *(f"${seconds / 3600 * (price or 0.0):,.2f}" for seconds in money),
+            time_text(found.makespan),
+            time_text(found.at_least),
+            *(_money_text(seconds / 3600 * (price or 0.0)) for seconds in money),
         )
     return table
 
 
-def time_text(seconds: float | None, *, is_rough: bool) -> str:
-    """The time of a run for a table: ``about 3 min`` if it is rough, a dash if it is unknown."""
+def time_text(seconds: float | None, *, is_rough: bool = False) -> str:
+    """A time for a table: ``about 3 min`` if it is rough, ``<1 s``, a dash if it is unknown."""
     if seconds is None:
         return UNKNOWN
-    return f"{'about ' if is_rough else ''}{format_duration(seconds)}"
+    text = "<1 s" if 0 < seconds < 0.5 else format_duration(seconds)
+    return f"{'about ' if is_rough else ''}{text}"
 
 
 def amount_text(amount: float) -> str:
     """Hours or money with two decimals; something that is left is never shown as 0.00."""
     return f"{amount:,.2f}" if amount >= 0.005 or not amount else "<0.01"
+
+
+def _money_text(dollars: float) -> str:
+    text = amount_text(dollars)
+    return text.replace("<", "<$") if text.startswith("<") else f"${text}"

@@ -48,8 +48,10 @@ def test_unequal_tabs_single_lines_and_plain_text_are_no_table(tmp_path: Path, t
 
 
 @pytest.mark.parametrize(
-    "token", ["<eos>", "[EOS]", "<EOS>", "<end>", "</S>", "[SEP]", "<|endoftext|>", "EOS", "eos"]
-)
+    "token",
+    ["<eos>", "[EOS]", "<EOS>", "<end>", "</S>", "[SEP]", "<|endoftext|>", "EOS", "eos", "_EOS", "__eou__",
+     "#end#", "{stop}", "STOP", "■", "|||", "@@end@@"],
+)  # fmt: skip
 def test_a_marker_that_ends_every_line_is_reported_with_its_remedy(tmp_path: Path, token: str) -> None:
     path = folder(tmp_path / "in", f"a b {token}\nb a {token}\n")
     (line,) = warnings(path, "every line")
@@ -65,9 +67,25 @@ def test_a_marker_that_begins_every_line_is_reported(tmp_path: Path, token: str)
     assert f"{token} begins every line" in line
 
 
-@pytest.mark.parametrize("text", ["a .\nb .\n", "the a\nthe b\n", "<unk> a\n<unk> b\n", "a <eos>\nb\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a .\nb .\n", "the a\nthe b\n", "<unk> a\n<unk> b\n", "a <eos>\nb\n", "A STOP\nB STOP\n"),
+        *("a \u3002\nb \u3002\n", "a ?!\nb ?!\n", "a ''\nb ''\n", "a USA\nb US\n", "a #rare\nb #rare\n"),
+    ],
+)
 def test_ordinary_words_and_markers_on_some_lines_are_not_reported(tmp_path: Path, text: str) -> None:
-    assert warnings(folder(tmp_path / "in", text), "every line") == []
+    assert warnings(folder(tmp_path / "in", text), "counted as a word") == []
+
+
+def test_a_marker_on_nearly_all_lines_is_reported_with_its_count(tmp_path: Path) -> None:
+    text = "a\n" + "a b <eos>\n" * 59
+    path = folder(tmp_path / "in", text)
+    (line,) = warnings(path, "counted as a word")
+    assert f"{path}/train.txt: <eos> ends 59 of 60 lines and is counted as a word" in line
+    new = follow(line, tmp_path)
+    assert (new / "train.txt").read_text() == "a\n" + "a b\n" * 59
+    assert warnings(folder(tmp_path / "half", "a\n" * 7 + "a b <eos>\n" * 53), "counted as a word") == []
 
 
 @pytest.mark.parametrize(
@@ -87,12 +105,19 @@ def test_the_refusal_of_a_reserved_token_names_the_command_that_removes_it(
     assert (new / "train.txt").read_text() == "a\nb a\n"
 
 
+_SPELLINGS = ("<Unk>", "<unknown>", "unk", "UNKNOWN", "OOV", "@unk@", "__UNK__", "<rare>", "{unk}")
+
+
 @pytest.mark.parametrize(
     ("text", "listed", "others"),
     [
         ("a <unk> b\na UNK\n", "<unk> (3 times), UNK (3 times)", "UNK"),
         ("a [UNK] b\nUNKs a [UNK]\n", "[UNK] (6 times)", "[UNK]"),
         ("a <UNK> b\n_UNK a\n", "_UNK (3 times), <UNK> (3 times)", "<UNK>"),
+        *(
+            (f"a <unk> b\na {token}\n", f"<unk> (3 times), {token} (3 times)", token)
+            for token in _SPELLINGS
+        ),
     ],
 )
 def test_spellings_that_would_be_ordinary_words_are_reported(
@@ -110,7 +135,10 @@ def test_spellings_that_would_be_ordinary_words_are_reported(
     assert warnings(new, "an unknown word?") == []
 
 
-@pytest.mark.parametrize("text", ["a <unk> b\n<unk>\n", "a _UNK b\n_UNK\n", "a b\nb\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["a <unk> b\n<unk>\n", "a _UNK b\n_UNK\n", "a b\nb\n", "<unk> unknown rare\n@rare #unknown chunk\n"],
+)
 def test_one_known_spelling_is_not_reported(tmp_path: Path, text: str) -> None:
     assert warnings(folder(tmp_path / "in", text), "an unknown word?") == []
 
