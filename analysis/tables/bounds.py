@@ -121,7 +121,7 @@ def published_nll(cell: Cell, convention: Convention) -> Fact | Derived | None:
 
 
 def bound_words(kind: str, *, unreliable: bool) -> str:
-    """What an estimate is a bound of, ``upper bound in expectation only, unreliable``."""
+    """The words for a kind of bound, ``upper bound in expectation only, unreliable``."""
     if not unreliable:
         return kind
     return f"{kind} only, unreliable" if kind == "upper bound in expectation" else f"{kind}, unreliable"

@@ -28,9 +28,10 @@ Row = dict[str, Any]
 CELL_COLUMNS = (
     "table", "dataset", "text", "system", "num_samples", "setting", "variant", "source", "metric",
     "estimate", "n", "mean", "std", "stderr", "t_low", "t_high", "bca_low", "bca_high", "minimum",
-    "maximum", "mc_stderr", "published_mean", "published_std", "comparable_mean", "difference", "difference_low",
-    "difference_high", "welch_p", "margin", "verdict", "bound", "done", "running", "failed", "unfinished",
-    "damaged", "missing", "seeds", "values", "mc_stderrs", "ess", "khat_above", "failures",
+    "maximum", "mc_stderr", "published_mean", "published_std", "comparable_mean", "difference",
+    "difference_low", "difference_high", "welch_p", "margin", "verdict", "bound", "done", "running",
+    "failed", "unfinished", "damaged", "missing", "seeds", "values", "mc_stderrs", "ess", "khat_above",
+    "failures",
 )  # fmt: skip
 """Columns of table2.csv, table3.csv and bounds.csv, which have a row per cell and metric.
 
