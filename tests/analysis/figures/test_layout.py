@@ -198,16 +198,7 @@ def problems(figure: Figure) -> list[str]:
     return found
 
 
-SLOWEST_VARIED = {"12 long values", "two protocols of two sizes", "large numbers of one seed"}
-SLOWEST = {
-    *("12 systems", "12 L", "12 variants", "two variants", "equal values", "values that hardly differ"),
-    *("as published", "large values, negative zeros", "one language model"),
-}
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOWEST)) for name in SHAPES]
-)
+@pytest.mark.parametrize("name", SHAPES)
 def test_every_text_of_every_figure_can_be_read(name: str) -> None:
     found = {}
     with style.style():
@@ -284,9 +275,7 @@ def varied_cells(shape: Shape, fields: Values) -> list[Cell]:
     return found
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOWEST_VARIED)) for name in VARIED]
-)
+@pytest.mark.parametrize("name", VARIED)
 def test_every_text_of_the_figure_of_varied_fields_can_be_read(name: str) -> None:
     shape, fields = VARIED[name]
     with style.style():
