@@ -177,17 +177,38 @@ def test_what_wandb_writes_offline_disturbs_no_check_of_the_clone(clone: Path, q
     execute("git init --quiet && ruff check --no-cache .", clone, quick_python)
 
 
-def test_the_table_of_results_follows_from_the_kept_runs() -> None:
-    rows = dict(
-        re.findall(
-            r"^\| (LSTM-[\w-]+(?: L=\d+)?) \| (.*) \|$", README.partition("## Results")[2], re.MULTILINE
-        )
-    )
+def rows_of_results(table: int) -> dict[str, list[str]]:
+    """System -> the other columns of a table of the chapter on results."""
+    chapter = README.partition("## Results")[2].partition("\n## ")[0]
+    found = [part for part in re.split(r"\n\n", chapter) if part.startswith("| system |")][table]
+    rows = [[text.strip() for text in line.strip("|").split("|")] for line in found.splitlines()[2:]]
+    return {system: columns for system, *columns in rows}
+
+
+def test_the_table_of_penn_treebank_follows_from_the_kept_runs_and_the_published_numbers() -> None:
+    bounds = pd.read_csv(ROOT / "results" / "summary" / "ptb" / "bounds.csv")
+    bounds = bounds[(bounds.setting == "standard") & bounds.estimate.isin(["nll", "nll_elbo"])]
+    by_name = {
+        str(row["system"]).upper() + (f" L={row['num_samples']}" if row["num_samples"] else ""): row
+        for _, row in bounds.iterrows()
+    }
+    rows = rows_of_results(0)
+    assert len(rows) >= 4
+    for name, (published, _, ours) in rows.items():
+        row = by_name[name]
+        assert published == f"{row['published_mean']:.1f}±{row['published_std']:.1f}"
+        spread = f"{row['mean']:.1f}" + ("" if row["n"] == 1 else f"±{row['std']:.1f}")
+        seeds = f"({row['n']} seed{'s' * (row['n'] > 1)})"
+        assert ours.startswith(f"{spread} {seeds}" if row["n"] else "not run to its end yet"), name
+
+
+def test_the_table_of_topics_follows_from_the_kept_runs() -> None:
+    rows = rows_of_results(1)
     bounds = pd.read_csv(ROOT / "results" / "summary" / "topics" / "bounds.csv")
     bounds = bounds[bounds.estimate.str.startswith("nll") & (bounds.setting == "inputless")]
     for (system, samples), cell in bounds.groupby(["system", "num_samples"]):
         row = rows[system.upper() + (f" L={samples}" if samples else "")]
-        published, valid = row.split("|")
+        published, valid = row
         best = cell[cell.bound != "not a bound"].sort_values("mean").iloc[0]
         assert _spread(best) in valid
         by_convention = cell[cell.estimate.isin(["nll", "nll_elbo"])].iloc[0]
