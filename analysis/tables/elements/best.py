@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from analysis.stats.average import Average
 from analysis.stats.comparisons import Comparison
 from analysis.stats.texts import Text
 
 RULE = (
-    "Bold: the lowest number with a verdict in its favour in every comparison of its system, within one "
-    "text (exact or a valid bound, enough seeds, Holm's correction)"
+    "Bold: the numbers of the model with the lowest tightest bound of those with a verdict in their favour "
+    "in every comparison, within one text (exact or a valid bound, enough seeds, Holm's correction)"
 )
 
-NONE = "No number is bold: none has a verdict in its favour in every comparison of its system"
+NONE = "No number is bold: no model has a verdict in its favour in every comparison"
 
 
 _METRICS = ("nll", "nll_valid", "ppl")
@@ -26,23 +26,35 @@ def compared_averages(compared: Sequence[Comparison]) -> list[Average]:
 
 
 def best_averages(compared: Sequence[Comparison]) -> list[Average]:
-    """The lowest average of each metric, dataset, setting and text whose model is better than all rivals.
+    """The numbers of the best model of each dataset, setting and text, by those metrics that say so.
 
-    Numbers over different text are different problems: one of another text is no rival.
+    The best model is better than all that it is compared with, as a row or as a baseline, by its tightest
+    valid bound, and has the lowest such number of those that are. Numbers over different text are different
+    problems: one of another text is no rival.
     """
-    rivals: dict[tuple[str, str, str, Text | None], dict[int, list[Comparison]]] = defaultdict(
-        lambda: defaultdict(list)
+    won: dict[tuple[str, str, Text | None], dict[str, dict[int, list[tuple[Average, bool]]]]] = defaultdict(
+        lambda: {metric: defaultdict(list) for metric in _METRICS}
     )
     for c in compared:
         if c.metric in _METRICS:
-            rivals[c.metric, c.a.dataset, c.a.setting, c.a.text][id(c.a)].append(c)
+            winner = {"better": c.a, "worse": c.b, "": None}[c.verdict.model]
+            for cell, average in zip((c.a, c.b), c.averages, strict=True):
+                of_cells = won[cell.dataset, cell.setting, cell.text][c.metric]
+                of_cells[id(cell)].append((average, cell is winner))
     best = []
-    for of_cells in rivals.values():
-        winners = [
-            comparisons[0].averages[0]
-            for comparisons in of_cells.values()
-            if all(c.verdict.model == "better" for c in comparisons)
-        ]
-        if winners:
-            best.append(min(winners, key=lambda average: average.mean))
+    for by_metric in won.values():
+        winners = {metric: _winners(of_cells) for metric, of_cells in by_metric.items()}
+        valid = winners["nll_valid"]
+        if valid:
+            model = min(valid, key=lambda cell: valid[cell].mean)
+            best += [averages[model] for averages in winners.values() if model in averages]
     return best
+
+
+def _winners(of_cells: Mapping[int, Sequence[tuple[Average, bool]]]) -> dict[int, Average]:
+    """Those that win all of their comparisons: identity of the cell -> its average."""
+    return {
+        cell: averages[0][0]
+        for cell, averages in of_cells.items()
+        if all(is_better for _, is_better in averages)
+    }

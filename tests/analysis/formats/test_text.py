@@ -291,7 +291,7 @@ def test_latex_is_a_whole_float_with_caption_and_label(style: Style) -> None:
     assert unescaped.count("$") % 2 == 0
     assert not re.search(r"[#_%~^]", re.sub(r"\$[^$]*\$", "", unescaped))
     # LaTeX counts tables itself: the published number is a comment.
-    assert r"\caption{A test. No number is bold: none has a verdict in its favour in every" in body
+    assert r"\caption{A test. No number is bold: no model has a verdict in its favour" in body
     assert text.startswith("% Table 9. A test\n")
     assert r"\label{tab:t}" in body
     assert body.index(r"\caption") < body.index(r"\begin{tabular}")
@@ -316,7 +316,7 @@ def test_latex_sets_only_the_given_averages_in_bold() -> None:
     table = Table("T", (PLAIN,), (Line("ours", "a", (best,)), Line("ours", "b", (other,))), ())
     text = latex_table(table, best=[best], style="plain", label="t")
     assert "a & \\textbf{101.2$\\pm$0.5} \\\\\nb & 101.2$\\pm$0.5 \\\\" in text
-    assert "Bold: the lowest number with a verdict in its favour" in text
+    assert "Bold: the numbers of the model with the lowest tightest bound" in text
     assert "bold" not in latex_table(table, best=None, style="plain", label="t").lower()
 
 

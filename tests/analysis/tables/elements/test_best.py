@@ -45,3 +45,23 @@ def test_each_text_has_its_own_bold_number() -> None:
     ]
     best = {id(found) for found in best_averages(compare_all(cells, np.random.default_rng(0)))}
     assert best == {id(cells[k].averages["nll_elbo"]) for k in (1, 3)}
+
+
+def test_a_model_that_another_beats_in_any_metric_is_bold_in_none() -> None:
+    """The second language model beats the first; the autoencoder beats both, by its tightest bound."""
+    lm, other = cell("lstm-lm", 0, 100.0, 12), cell("lstm-lm", 0, 99.0, 12, variant="b")
+    iwae = cell("lstm-iwae", 5, 101.0, 12)
+    bound = of([90.0 + 0.01 * seed for seed in range(12)])
+    iwae.averages["nll_iw"] = bound
+    compared = compare_all([lm, other, iwae], np.random.default_rng(0))
+    assert {c.verdict.model for c in compared if c.metric == "nll"} >= {"better"}
+    assert [average is bound for average in best_averages(compared)] == [True]
+
+
+def test_a_baseline_of_an_undecided_comparison_is_not_bold() -> None:
+    """It beats another variant of itself, but a bound above it shows nothing."""
+    cells = [cell("lstm-lm", 0, 100.0, 12), cell("lstm-lm", 0, 105.0, 12, variant="b")]
+    worse = compare_all(cells, np.random.default_rng(0))
+    assert [found is cells[0].averages["nll"] for found in best_averages(worse)][:1] == [True]
+    undecided = compare_all([*cells, cell("lstm-vae", 1, 101.0, 12)], np.random.default_rng(0))
+    assert best_averages(undecided) == []
