@@ -51,7 +51,7 @@ CURVES = (
     Curve(
         "nll_elbo",
         "nll_elbo",
-        "ELBO, KL of one: as published, not a bound",
+        "ELBO, KL of one (published): not a bound",
         "the published ELBO",
         "D",
         False,

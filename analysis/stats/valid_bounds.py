@@ -37,7 +37,7 @@ class Convention:
         return f"ppl{self.suffix}"
 
 
-PUBLISHED_ELBO = Convention("ELBO, as published", "_elbo")
+PUBLISHED_ELBO = Convention("ELBO, published convention", "_elbo")
 JOINT_ELBO = Convention("ELBO, joint", "_joint")
 
 _EXACT = (Convention("exact", ""),)

@@ -42,9 +42,9 @@ Pair = tuple[Cell, Cell]
 """A cell of study B and its partner of study A."""
 
 METRICS = {
-    "nll": "NLL (as published)",
+    "nll": "NLL (published convention)",
     "nll_valid": "NLL (tightest bound)",
-    "ppl": "PPL (as published)",
+    "ppl": "PPL (published convention)",
     **{name: estimate.title for name, estimate in LATENT_USE.items()},
     HOURS: "device-hours per run",
 }

@@ -246,7 +246,7 @@ def test_a_terminal_shows_a_study_on_two_screens_and_names_the_rest(
     text = on_terminal(report(tmp_path))
     assert len(text.splitlines()) <= 80
     assert "importance-weighted NLL (IW)" not in text
-    assert "as published)" not in text.partition("Comparisons")[2]
+    assert "published convention)" not in text.partition("Comparisons")[2]
     assert "‡" not in text.partition("Comparisons")[2]
     rest = " ".join(text.split()).partition("Only in the files: ")[2]
     assert rest.startswith(

@@ -220,7 +220,7 @@ def test_nothing_is_called_published_where_nothing_was(tmp_path: Path, write_run
     composed = report(tmp_path)
     tables = "".join(map(section, (*composed.table2, *composed.table3, *composed.comparisons)))
     for text in (tables, on_terminal(composed)):
-        assert not re.search(r"Table \d|as published", text)
+        assert not re.search(r"Table \d|published convention", text)
     assert "## Table" not in markdown(composed)
     captions = [module.caption(composed.cells, "pydocs") for module in (kl, nll, ppl)]
     assert "published" not in " ".join(captions)
@@ -232,7 +232,7 @@ def test_nothing_is_called_published_where_nothing_was(tmp_path: Path, write_run
     write_run("lstm-vae-avg", 2, dataset="pydocs", estimates={**estimates, "nll_joint": 120.0})
     composed = report(tmp_path)
     assert "by the published convention" in ppl.caption(composed.cells, "pydocs")
-    assert "NLL (as published)" in "".join(map(section, composed.comparisons))
+    assert "NLL (published convention)" in "".join(map(section, composed.comparisons))
 
 
 def test_a_study_without_a_finished_run_has_a_report(tmp_path: Path, write_run: WriteRun) -> None:

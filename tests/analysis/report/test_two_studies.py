@@ -47,7 +47,7 @@ def test_the_difference_is_over_common_seeds_of_runs_with_equal_names(
             write_run(seed=seed, study=study, estimates={"nll_elbo": value, "ppl_elbo": 50.0})
     compared_studies = compared(tmp_path)
     a, b, difference, interval, n, flip, _, below, words = lines(
-        compared_studies, "standard, NLL (as published)"
+        compared_studies, "standard, NLL (published convention)"
     )["LSTM-VAE L=1"]
     # Seeds 1 and 2: -1 and -2. The columns are over these seeds, too, so that they have this difference.
     assert (a.mean, b.mean, n) == (101.5, 100.0, "2")
@@ -96,7 +96,7 @@ def test_studies_that_are_equal_to_the_last_bit_are_noted(
         f"all {6 * 2 + 12 * 6 + 6 * 8} numbers of the common seeds are equal to the last bit",
     )
     assert {c.verdict.words for c in compared_studies.comparisons} == {"equal"}
-    for heading in ("standard, NLL (as published)", "inputless, KL divergence"):
+    for heading in ("standard, NLL (published convention)", "inputless, KL divergence"):
         found = lines(compared_studies, heading)
         assert found
         for *_, below, words in found.values():
@@ -207,7 +207,9 @@ def test_changes_are_noted_and_cells_with_different_configs_are_matched(
             folder.write_json("provenance.json", {"attempts": [{"commit": study * 40}]})
     write_run("lstm-lm", study="b")
     compared_studies = compared(tmp_path)
-    assert lines(compared_studies, "standard, NLL (as published)")["LSTM-VAE L=1"][2] == Difference(-50.0)
+    assert lines(compared_studies, "standard, NLL (published convention)")["LSTM-VAE L=1"][2] == Difference(
+        -50.0
+    )
     assert "learning_rate: 1 in A; 0.5 in B" in compared_studies.notes
     assert f"commit: {'a' * 10} in A; {'b' * 10} in B" in compared_studies.notes
     assert "only study B has LSTM-LM on PTB, standard" in compared_studies.notes
@@ -219,7 +221,7 @@ def test_variants_are_matched_by_name(tmp_path: Path, write_run: WriteRun) -> No
             for seed in range(2):
                 write_run(seed=seed, study=study, learning_rate=rate)
     compared_studies = compared(tmp_path)
-    assert list(lines(compared_studies, "standard, NLL (as published)")) == [
+    assert list(lines(compared_studies, "standard, NLL (published convention)")) == [
         "LSTM-VAE L=1 (learning_rate=0.5)"
     ]
     assert "only study A has LSTM-VAE L=1 (learning_rate=1) on PTB, standard" in compared_studies.notes
@@ -255,7 +257,7 @@ def test_cells_are_paired_by_the_fields_that_vary_within_a_study(
     write_run(seed=2, study="b", status="failed", latent_size=16)
     for order in ("ab", "ba"):
         pair = compare_studies(*(collect([open_source(str(tmp_path / name))]) for name in order))
-        rows = lines(pair, "standard, NLL (as published)")
+        rows = lines(pair, "standard, NLL (published convention)")
         numbers = {"a": 104.0, "b": 54.0}
         assert {label: (values[0].mean, values[1].mean) for label, values in rows.items()} == {
             "LSTM-VAE L=1 (latent_size=4)": tuple(numbers[study] for study in order)
@@ -276,7 +278,7 @@ def test_a_variant_whose_runs_all_failed_in_one_study_has_a_row_that_says_so(
     for order in ("ab", "ba"):
         pair = compare_studies(*(collect([open_source(str(tmp_path / study))]) for study in order))
         finished, failed = (order.index(study) for study in "ab")
-        row = lines(pair, "standard, NLL (as published)")[name]
+        row = lines(pair, "standard, NLL (published convention)")[name]
         assert (row[finished].mean, row[failed].failures, row[4]) == (100.0, (("diverged", 2),), "0")
         letter = "AB"[failed]
         told = [note for note in pair.notes if "latent_size=8" in note]
@@ -291,7 +293,7 @@ def test_several_variants_have_short_names_and_a_key(tmp_path: Path, write_run: 
                 epochs = int(10 * rate)
                 write_run(seed=seed, study=study, learning_rate=rate, max_epochs=epochs, estimates=nll)
     compared_studies = compared(tmp_path)
-    rows = lines(compared_studies, "standard, NLL (as published)")
+    rows = lines(compared_studies, "standard, NLL (published convention)")
     notes = compared_studies.tables[0].notes
     key = dict(note.split(": ") for note in notes if note.startswith("v") and note[1].isdigit())
     assert {key[f"v{k}"]: rows[f"LSTM-VAE L=1 (v{k})"][0].mean for k in (1, 2)} == {
@@ -342,7 +344,7 @@ def test_rows_without_a_common_seed_have_no_means(tmp_path: Path, write_run: Wri
     write_run(seed=0, study="a")
     write_run(seed=1, study="b")
     pair = compared(tmp_path)
-    a, b, difference, interval, n, *_ = lines(pair, "standard, NLL (as published)")["LSTM-VAE L=1"]
+    a, b, difference, interval, n, *_ = lines(pair, "standard, NLL (published convention)")["LSTM-VAE L=1"]
     assert (a, b, difference, interval, n) == (None, None, None, None, "0")
     assert all(
         t.notes[0].startswith("A, B: over the n common seeds, empty if there is none") for t in pair.tables
@@ -377,7 +379,7 @@ def test_cells_are_paired_where_a_field_depends_on_the_setting(tmp_path: Path, w
     for order in ("ab", "ba"):
         pair = compare_studies(*(collect([open_source(str(tmp_path / study))]) for study in order))
         for setting in ("standard", "inputless"):
-            rows = lines(pair, f"{setting}, NLL (as published)")
+            rows = lines(pair, f"{setting}, NLL (published convention)")
             a, b = (numbers[study, setting] for study in order)
             assert {label: row[2] for label, row in rows.items()} == {"LSTM-vMF-VAE L=1": Difference(b - a)}
         assert not [note for note in pair.notes if note.startswith("only")]
@@ -398,7 +400,7 @@ def test_variants_are_named_by_what_differs_within_one_setting(tmp_path: Path, w
     write_run(setting="inputless", study="b", latent_size=16, learning_rate=0.5, status="failed")
     pair = compared(tmp_path)
     for setting, sizes in (("standard", (4, 8)), ("inputless", (4, 8, 16))):
-        rows = lines(pair, f"{setting}, NLL (as published)")
+        rows = lines(pair, f"{setting}, NLL (published convention)")
         assert list(rows) == [f"LSTM-VAE L=1 (latent_size={size})" for size in sizes]
         assert {row[2] for row in rows.values()} - {None} == {Difference(1.0)}
 

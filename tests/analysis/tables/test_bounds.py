@@ -45,7 +45,7 @@ def test_every_convention_is_shown_with_its_kind_of_bound(tmp_path: Path, write_
     # NLL, its interval, its distance to LSTM-LM, PPL, n, published (97.3 + 4 * 7.6 = 127.7 by hand), the
     # word.
     assert block(table, "LSTM-VAE-AVG L=5") == {
-        "ELBO, as published": [97.0, None, -4.0, 84.0, "1", 97.3, "not a bound"],
+        "ELBO, published convention": [97.0, None, -4.0, 84.0, "1", 97.3, "not a bound"],
         "ELBO, joint": [127.0, None, 26.0, 330.0, "1", 127.7, "upper bound"],
         "IW, mean of ratios": [95.0, None, -6.0, 76.0, "1", 95.1, "not a bound"],
         "IW, joint": [119.0, None, 18.0, 228.0, "1", None, "upper bound in expectation *"],
@@ -88,7 +88,7 @@ def test_importance_weighted_numbers_say_how_far_to_rely_on_them(
     assert names[3:7] == ["PPL", "ESS", "k>0.7", "n"]
     shown = {name: (*values[4:6], values[-1]) for name, values in block(table, "LSTM-VAE-AVG L=5").items()}
     assert shown == {
-        "ELBO, as published": (None, None, "not a bound"),
+        "ELBO, published convention": (None, None, "not a bound"),
         "ELBO, joint": (None, None, "upper bound *"),
         # 5% is not yet more than 5%.
         "IW, mean of ratios": ("312", "5.0%", "not a bound"),
@@ -153,7 +153,7 @@ def test_published_numbers_without_a_run_have_their_kind_of_bound(
     table = bounds_table(cells(tmp_path), "ptb")
     # By hand from Table 2a, inputless: 113.8 + 9 * 9.6 = 200.2.
     assert block(table, "LSTM-VAE-AVG L=10", "inputless") == {
-        "ELBO, as published": [Counts(), None, None, None, None, 113.8, "not a bound"],
+        "ELBO, published convention": [Counts(), None, None, None, None, 113.8, "not a bound"],
         "ELBO, joint": [Counts(), None, None, None, None, 200.2, "upper bound"],
     }
     assert any(note.startswith("†") for note in table.notes)
