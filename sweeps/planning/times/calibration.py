@@ -17,6 +17,10 @@ SECONDS = 8.0
 _SECONDS_EACH = 0.6
 _ROWS = 32
 """Time steps of the measured training step."""
+_MOST_OPERATIONS = 6e10
+"""Of the measured training step; one of Penn Treebank's sizes has half as many."""
+_MOST_NUMBERS = 10**8
+"""In the measured step's matrices and states; one of Penn Treebank's sizes has a sixth of them."""
 
 
 def add_rough_times(
@@ -70,8 +74,25 @@ def add_rough_times(
 
 
 def _shape(config: RunConfig, classes: int) -> tuple[int, int, int, int]:
-    """Batch size, inputs and outputs of the recurrent product, and the number of words."""
-    return config.batch_size, config.embedding_size + config.hidden_size, config.hidden_size, classes
+    """Batch size, inputs and outputs of the recurrent product, and the number of words.
+
+    Products of very large factors are as fast as those of large ones: sizes are halved until the measured
+    step takes neither long nor much memory.
+    """
+    sizes = [config.batch_size, config.embedding_size, config.hidden_size, classes]
+    while True:
+        batch, embedded, hidden, words = sizes
+        shape = batch, embedded + hidden, hidden, words
+        numbers = hidden * (4 * (embedded + hidden) + words) + _ROWS * batch * (4 * hidden + words)
+        if _operations(*shape) <= _MOST_OPERATIONS and numbers <= _MOST_NUMBERS:
+            return shape
+        sizes[sizes.index(max(sizes))] //= 2
+
+
+def _operations(batch: int, inputs: int, hidden: int, classes: int) -> float:
+    """Multiplications and additions of the measured training step; see :func:`measure_rate`."""
+    passes = 3  # forward, and a gradient for both factors of each product
+    return passes * _ROWS * 2.0 * batch * hidden * (4 * inputs + classes)
 
 
 def measure_rate(batch: int, inputs: int, hidden: int, classes: int, resources: Resources) -> float:
@@ -112,6 +133,4 @@ def measure_rate(batch: int, inputs: int, hidden: int, classes: int, resources: 
             times.append(time.perf_counter() - begun)
     finally:
         torch.set_num_threads(threads)
-    passes = 3  # forward, and a gradient for both factors of each product
-    operations = passes * _ROWS * 2.0 * batch * hidden * (4 * inputs + classes)
-    return operations / sorted(times)[len(times) // 4]
+    return _operations(batch, inputs, hidden, classes) / sorted(times)[len(times) // 4]

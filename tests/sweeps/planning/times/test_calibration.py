@@ -87,6 +87,24 @@ def test_where_this_machine_cannot_tell_a_time_is_a_dash(resources, is_remote, w
     assert "0.00" not in shown
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [{"hidden_size": 10**9}, {"embedding_size": 10**9}, {"batch_size": 10**7}, {"hidden_size": 60_000}],
+)
+def test_a_model_of_any_size_is_measured_by_one_that_fits(sizes, tmp_path, monkeypatch):
+    measured = []
+    monkeypatch.setattr(calibration, "measure_rate", lambda *shape: measured.append(shape) or 1e9)
+    config = replace(CONFIG, **sizes)
+    found = look_up([config], {"toy": TOY}, Study(str(tmp_path)))
+    add_rough_times(found, {"toy": TOY}, Resources(), is_remote=False)
+    ((batch, inputs, hidden, classes, _),) = measured
+    assert min(batch, inputs - hidden, hidden, classes) >= 1
+    assert 4 * hidden * (4 * inputs + classes) + 32 * batch * (classes + 4 * hidden) <= 10**8
+    assert found.speed.expected_seconds(variant_of(config)) == pytest.approx(operations(config, TOY) / 1e9)
+    ordinary = replace(recipe("lstm-vae", dataset="ptb"), dataset="toy")
+    assert calibration._shape(ordinary, 10_000) == (32, 500, 400, 10_000)
+
+
 def test_the_rate_counts_both_products_forward_and_for_both_gradients(monkeypatch):
     ticks = itertools.count()
     monkeypatch.setattr(calibration.time, "perf_counter", lambda: 0.25 * next(ticks))
