@@ -24,6 +24,10 @@ REMOTE_READERS = 32
 _MOST_NAMES = 4
 
 
+class NoRunYetError(InputError):
+    """A place is empty but for files that a sweep writes before its first run."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A place, and the run folders to read there."""
@@ -37,6 +41,7 @@ def open_source(path: str) -> Source:
 
     Raises:
         InputError: the place does not exist, or it holds no run folder.
+        NoRunYetError: a sweep may be about to write its first one there.
     """
     study = open_study(path)
     try:
@@ -57,6 +62,8 @@ def open_source(path: str) -> Source:
         raise InputError(f"{path}: holds studies, is not one itself; give {path.rstrip('/')}/{inside[0]}")
     if not exists:
         raise InputError(f"{path}: there is no such study; give a folder that a sweep has written")
+    if all(name.startswith(".") or name.endswith(".json") for name in here):
+        raise NoRunYetError(f"{path}: no run has begun there yet; start its sweep, or give another study")
     raise InputError(f"{path}: not a study: it holds no run folder; give one that a sweep has written")
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from analysis.reading.collect import Runs
+from analysis.reading.sources import NoRunYetError
 from lvae_core.command import Interrupt
 from lvae_core.errors import InputError
 from lvae_core.messages import notice
@@ -20,8 +21,8 @@ def watch_runs(
 ) -> None:
     """Read the runs again and again, and make the summary when they have changed; returns after Ctrl-C.
 
-    An error of the first reading is raised. A later one is printed and the reading is repeated, because a
-    store may be out of reach for a while.
+    An error of the first reading is raised, unless a sweep is about to begin its first run. A later one is
+    printed and the reading is repeated, because a store may be out of reach for a while.
 
     Args:
         read: reads all runs, of one study or more.
@@ -30,6 +31,7 @@ def watch_runs(
         seconds: the pause between two readings.
     """
     before: list[Runs] = []
+    waits = False
     # A library may swallow KeyboardInterrupt; the request stays.
     with contextlib.suppress(KeyboardInterrupt), Interrupt(raises_at_once=True) as interrupt:
         while not interrupt.requested:
@@ -40,6 +42,10 @@ def watch_runs(
                 ):
                     make(runs)
                     before = runs
+            except NoRunYetError:
+                if not waits:
+                    notice(f"{_now()}  waiting for the first run")
+                waits = True
             except (InputError, OSError) as error:
                 if not before:
                     raise

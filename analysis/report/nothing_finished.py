@@ -7,7 +7,7 @@ from analysis.reading.frame import STATUSES
 from analysis.reading.sources import study_names
 from analysis.report.failed_runs import failed_runs
 from analysis.report.report import RETRY
-from analysis.report.unfinished_launches import unfinished_launches
+from analysis.report.unfinished_launches import CONTINUE, unfinished_launches
 from lvae_core.messages import next_line
 from lvae_core.run_folder.advice import failure_advice
 
@@ -33,6 +33,6 @@ def nothing_finished(runs: Runs) -> tuple[list[str], int]:
         lines.append(next_line("python", "analysis/summarize.py", *runs.studies, "--watch"))
         return lines, 0
     lines.append(next_line("python", "sweeps/runs.py", "list", runs.studies[0]))
-    if "unfinished" in counts:
-        lines.append("to continue unfinished runs, run the sweep's command again")
+    if "unfinished" in counts and not any(CONTINUE in line for line in lines):
+        lines.append(CONTINUE)
     return lines, 1

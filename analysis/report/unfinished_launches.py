@@ -9,22 +9,23 @@ from analysis.reading.collect import Runs
 from analysis.tables.elements.table import row_label
 from lvae_core.run_folder.names import RunName
 
+CONTINUE = "to continue, run the sweep's command again"
+
 _MOST_CELLS = 6
 """The largest number of cells that a sentence names."""
 
 
 def unfinished_launches(runs: Runs) -> Iterator[str]:
-    """A sentence for each study whose last launch has not ended, if it planned runs that do not exist."""
+    """A sentence for each study of whose last launch some planned runs do not exist."""
     present = set(runs.frame["run"])
+    under_way = set(runs.frame.loc[runs.frame["status"] == "running", "study"])
     for study, planned in runs.planned:
         absent = [parsed for name in planned if name not in present and (parsed := RunName.parse(name))]
         if absent:
             verb = "does" if len(absent) == 1 else "do"
-            share = f"{len(absent)} of its {len(planned)} runs {verb} not exist yet"
-            yield (
-                f"{study}: its last launch has not ended, and {share} ({_by_cell(absent)}); to continue, "
-                "run the sweep's command again."
-            )
+            share = f"{len(absent)} of the {len(planned)} runs of its last launch {verb} not exist yet"
+            state = "others are running" if study in under_way else f"none is running; {CONTINUE}"
+            yield f"{study}: {share} ({_by_cell(absent)}); {state}."
 
 
 def _by_cell(absent: list[RunName]) -> str:

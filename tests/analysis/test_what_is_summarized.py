@@ -16,7 +16,9 @@ from analysis.reading.sources import open_source
 from analysis.summarize import _command, main
 from lvae_core.run_folder.claims import Holder, acquire
 from lvae_core.run_folder.digests import seal
+from lvae_core.run_folder.planned_runs import write_planned_runs
 from lvae_core.run_folder.search_record import FILE
+from lvae_core.run_folder.study import Study
 from lvae_core.storage.store import Store
 
 from .conftest import WriteRun
@@ -193,6 +195,29 @@ def test_runs_in_progress_are_no_error(tmp_path: Path, write_run: WriteRun, summ
         "a: no run has finished (1 running), so there is no report",
         f"next: python {ROOT}/analysis/summarize.py {tmp_path}/runs/a --watch",
     ]
+
+
+def test_a_launch_under_way_is_not_to_be_started_again(
+    tmp_path: Path, write_run: WriteRun, summarize: Summarize
+) -> None:
+    folder = write_run("lstm-lm", dataset="toy", status="unfinished", study="runs/a")
+    study, absent = Study(str(tmp_path / "runs" / "a")), "toy__lstm-lm__standard__L0__seed1__0000000b"
+    write_planned_runs(study, [folder.name, absent])
+    about = f"{study.url}: 1 of the 2 runs of its last launch does not exist yet (toy standard LSTM-LM: 1)"
+    with acquire(folder, "launch"):
+        assert summarize("runs/a")[1].splitlines()[1] == f"{about}; others are running."
+    status, out, _ = summarize("runs/a")
+    assert status == 1
+    assert out.count("run the sweep's command again") == 1
+    assert f"{about}; none is running; to continue, run the sweep's command again." in out
+
+
+def test_an_empty_folder_is_a_study_without_a_run(tmp_path: Path, summarize: Summarize) -> None:
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    message = "error: runs/a: no run has begun there yet; start its sweep, or give another study\n"
+    assert summarize("runs/a") == (2, "", message)
+    (tmp_path / "runs" / "a" / "train.txt").write_text("a\n")
+    assert "not a study: it holds no run folder" in summarize("runs/a")[2]
 
 
 @pytest.mark.parametrize("every", [["--every", "5"], ["--every=5"], []])

@@ -184,7 +184,7 @@ def test_a_place_that_is_not_a_study_is_refused_in_one_line(tmp_path: Path, writ
     (tmp_path / "empty").mkdir()
     for path, complaint in [
         (tmp_path / "nowhere", "there is no such study"),
-        (tmp_path / "empty", "not a study"),
+        (tmp_path / "empty", "no run has begun there yet"),
         (tmp_path, f"holds studies, is not one itself; give {tmp_path}/study"),
     ]:
         with pytest.raises(InputError, match=complaint) as error:

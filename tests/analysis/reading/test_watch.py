@@ -29,7 +29,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 
 
 def test_the_page_follows_the_study_until_ctrl_c(tmp_path: Path, write_run: WriteRun) -> None:
-    write_run("lstm-lm", seed=0)
+    (tmp_path / "study").mkdir()  # as a sweep does before it starts Ray
     page = tmp_path / "out" / "report.html"
     command = [
         *python(),
@@ -44,7 +44,10 @@ def test_the_page_follows_the_study_until_ctrl_c(tmp_path: Path, write_run: Writ
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    assert process.stderr is not None
     try:
+        assert process.stderr.readline().endswith("waiting for the first run\n")
+        write_run("lstm-lm", seed=0)
         wait_for(lambda: page.exists() and "n = 1, mean 100" in page.read_text(), process)
         assert 'http-equiv="refresh" content="1"' in page.read_text()
         write_run("lstm-lm", seed=1, estimates={"nll": 102.0, "ppl": 91.0})

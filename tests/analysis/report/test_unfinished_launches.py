@@ -26,8 +26,8 @@ def test_planned_runs_that_do_not_exist_are_counted_by_cell(tmp_path: Path, writ
     write_run(dataset="toy", study="study", status="failed")
     write_planned_runs(study, [*study.run_names(), *ABSENT])
     expected = (
-        f"{study.url}: its last launch has not ended, and 3 of its 4 runs do not exist yet (toy standard "
-        "LSTM-LM: 2, toy inputless LSTM-VAE-AVG L=5: 1); to continue, run the sweep's command again."
+        f"{study.url}: 3 of the 4 runs of its last launch do not exist yet (toy standard LSTM-LM: 2, toy "
+        "inputless LSTM-VAE-AVG L=5: 1); none is running; to continue, run the sweep's command again."
     )
     lines, status = nothing_finished(collect([open_source(study.url)]))
     assert (lines[1], status) == (expected, 1)
