@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import hashlib
@@ -44,8 +45,8 @@ def read_run(folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
         row |= _facts(folder, problems)
     except (DamagedError, OSError) as error:
         _raise_if_unreachable(folder, error)
-        row |= {"status": "damaged", "message": one_line(str(error))}
-        problems.append(one_line(str(error)))
+        row |= {**_intact_config(folder), "status": "damaged", "message": one_line(str(error))}
+        problems.append(f"{one_line(str(error))}; the sweep's command, run again, repairs the run")
     try:
         provenance = _provenance(folder.read_json("provenance.json") or {})
         numerics = provenance.pop("numerics", "other")
@@ -57,6 +58,14 @@ def read_run(folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
         # The numbers are valid without their provenance: the run keeps its status.
         problems.append(one_line(str(error)))
     return row, problems
+
+
+def _intact_config(folder: RunFolder) -> dict[str, Any]:
+    """The config of a run with a damaged file, by which it counts to its variant; {} if that is damaged."""
+    with contextlib.suppress(DamagedError, OSError):
+        if (present := folder.read_config()) and folder.name == run_name(*present):
+            return _config_columns(folder, "config.json", present[0])
+    return {}
 
 
 def _raise_if_unreachable(folder: RunFolder, error: DamagedError | OSError) -> None:

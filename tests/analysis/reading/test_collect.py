@@ -7,6 +7,7 @@ import pytest
 
 from analysis.reading.collect import Runs, collect
 from analysis.reading.sources import find_sources, open_source
+from analysis.stats.missing_runs import with_missing
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import RunFolder
 from lvae_core.run_folder.study import Study
@@ -102,7 +103,10 @@ def test_a_damaged_result_is_reported_and_its_numbers_are_not_used(
     runs = read(tmp_path)
     assert list(runs.frame["status"]) == ["done", "damaged"]
     assert pd.isna(runs.frame["nll_elbo"][1])
+    assert len(with_missing(runs.frame)) == 2
+    assert runs.frame["latent_size"][0] == runs.frame["latent_size"][1]  # from the intact config.json
     assert len(runs.problems) == 1
+    assert runs.problems[0].endswith("; the sweep's command, run again, repairs the run")
     assert runs.problems[0].startswith(f"{folder}/result.json: damaged")
     assert "\n" not in runs.problems[0]
 
