@@ -158,8 +158,7 @@ def run(options: Options) -> int:
 
 def main() -> None:
     """Run the command line; bad input ends it with one line and status 2."""
-    # No line about checkpoints after an interrupt: this command writes none.
-    sys.exit(exit_status(_run, interrupted=""))
+    sys.exit(exit_status(_run, interrupted="stopped; files that it had not reached are as they were"))
 
 
 def _run() -> int:

@@ -130,7 +130,7 @@ def _existing(api: Any, place: Place, title: str) -> str | None:
 def main() -> None:
     """Run the command line; bad input ends it with one line and status 2."""
     # No line about checkpoints after an interrupt: this command writes none.
-    sys.exit(exit_status(_run, interrupted=""))
+    sys.exit(exit_status(_run, interrupted="stopped; if the report was not yet sent, it is as it was"))
 
 
 def _run() -> None:

@@ -115,7 +115,7 @@ def run(options: Options, arguments: Sequence[str]) -> int:
     elif options.cluster:
         closing = next_line("ray", "up", "-y", options.cluster)
     else:
-        closing = next_line("python", "sweeps/paper_grid.py", *options.launch())
+        closing = next_line("python", "sweeps/paper_grid.py", *options.launch(), "--dry-run")
     show(found, "" if options.messages.quiet and not has_failures else closing, console())
     return 2 if has_failures else 0
 

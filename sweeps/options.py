@@ -15,6 +15,7 @@ from typing import Annotated, Literal, TypeVar
 import tyro
 
 from lvae_core.arguments import parsed
+from lvae_core.command import CONTINUES
 from lvae_core.data.datasets import NAMES
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity
@@ -242,6 +243,11 @@ def parse_options(
     return parsed(
         lambda: tyro.cli(kind, args=words, prog=prog, description=about), arguments, (*split, *lists)
     )
+
+
+def interrupted_line(arguments: Sequence[str]) -> str:
+    """The line that a command prints when it is interrupted at once: a dry run leaves nothing to resume."""
+    return "stopped; nothing was started" if "--dry-run" in arguments else CONTINUES
 
 
 def check_folder(url: str) -> None:

@@ -41,7 +41,7 @@ from sweeps.grid_options import LISTS, Options
 from sweeps.guardian import closing_with
 from sweeps.launching.progress.display import console, unless_quiet
 from sweeps.launching.session import connected
-from sweeps.options import parse_options
+from sweeps.options import interrupted_line, parse_options
 from sweeps.outcome import print_next
 from sweeps.planning.grid import protocol_note
 from sweeps.planning.grids.declared import check_declarable, declaration_note
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.launch.messages.apply()
         return run(options, again=again)
 
-    return exit_status(command, closing=closing_with)
+    return exit_status(command, interrupted_line(arguments), closing=closing_with)
 
 
 def run(options: Options, *, again: str) -> int:

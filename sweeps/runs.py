@@ -259,6 +259,8 @@ def _target(options: Options, root: Path) -> Path:
             raise InputError(f"--to {options.to}: {folder} is a run; give a study, such as {folder.parent}")
     if target.exists() and not target.is_dir():
         raise InputError(f"--to {options.to}: is a file; give the folder of a study")
+    if (target / "train.txt").exists():
+        raise InputError(f"--to {options.to}: is a dataset, with train.txt in it; give a study")
     return target
 
 

@@ -49,7 +49,7 @@ from sweeps.guardian import closing_with
 from sweeps.launching.progress.display import Display, console, unless_quiet
 from sweeps.launching.progress.events import open_events
 from sweeps.launching.session import Launch, on_ray
-from sweeps.options import parse_options, removing_new_folders
+from sweeps.options import interrupted_line, parse_options, removing_new_folders
 from sweeps.outcome import print_next
 from sweeps.planning.grids.fitting import print_line
 from sweeps.planning.kl_annealing import annealing_note
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.launch.messages.apply()
         return run(options, again=again)
 
-    return exit_status(command, closing=closing_with)
+    return exit_status(command, interrupted_line(arguments), closing=closing_with)
 
 
 def run(options: Options, *, again: str) -> int:

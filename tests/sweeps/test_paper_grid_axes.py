@@ -120,6 +120,9 @@ def test_what_differs_is_printed_in_a_dry_run_and_before_the_start(monkeypatch, 
         labels.append([label(run.config) for run in workload.runs])
         raise KeyboardInterrupt
 
+    def stop_at_once(*arguments):
+        raise KeyboardInterrupt
+
     monkeypatch.setattr("sweeps.paper_grid.sweep", stop)
     arguments = ["--datasets", "toy", "--systems", "lstm-lm", "lstm-vae", "--settings", "standard"]
     arguments += ["--num-samples", "1", "--seeds", "3..5", "--set", "latent_size=2,3", "dropout=0"]
@@ -148,7 +151,13 @@ def test_what_differs_is_printed_in_a_dry_run_and_before_the_start(monkeypatch, 
         "toy__lstm-vae__standard__L1__seed3 latent_size=3",
     ]
     assert main([*arguments, "--quiet"]) == 130
-    assert "latent_size" not in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "latent_size" not in out
+    assert "resume from the last checkpoints" in err
+    # A dry run has nothing to resume.
+    monkeypatch.setattr("sweeps.paper_grid.dry_run", stop_at_once)
+    assert main([*arguments, "--dry-run"]) == 130
+    assert capsys.readouterr().err == "stopped; nothing was started\n"
 
 
 def test_a_dry_run_without_axes_names_the_seeds_beside_the_plan(capsys):

@@ -531,6 +531,10 @@ def test_a_selection_without_runs_is_no_error(study: Path, capsys: pytest.Captur
         (("move", "{study}", "--where", "seed=1"), "say where to"),
         (("move", "{study}", "--where", "seed=1", "--to", "{study}"), "is the study itself"),
         (("move", "{study}", "--where", "seed=1", "--to", "{study}/in"), "lies within the study"),
+        (
+            ("move", "{study}", "--where", "seed=1", "--to", "{study}-text"),
+            "is a dataset, with train.txt in it",
+        ),
         (("move", "{study}", "--where", "seed=1", "--to", f"{{study}}-2/{RUN}"), f"{RUN} is a run; give a"),
         (
             ("move", "{study}", "--where", "seed=1", "--to", f"{{study}}-2/{RUN}/in"),
@@ -541,7 +545,9 @@ def test_a_selection_without_runs_is_no_error(study: Path, capsys: pytest.Captur
 def test_bad_input_ends_in_one_line_and_status_2(
     study: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], complaint: str
 ) -> None:
-    before = names(study)
+    before, text = names(study), Path(f"{study}-text")
+    text.mkdir()
+    (text / "train.txt").write_text("a\n")
     assert runs.main([argument.format(study=study) for argument in arguments]) == 2
     error = capsys.readouterr().err
     assert complaint in error
