@@ -63,7 +63,7 @@ def make_plan(
     unsettled = {
         name: planned[name] for name, run in found.items() if run.status != "done" or run.evaluation
     }
-    earlier = _earlier_folders(study, unsettled, present - planned.keys())
+    earlier, of_other_text = _earlier_folders(study, unsettled, present - planned.keys())
     for name, folders in earlier.items():
         found[name] = min([found[name], *folders], key=_preference)
     runs = list(found.values())
@@ -71,7 +71,7 @@ def make_plan(
     further = present - planned.keys() - {run.name for run in runs}
     speed, others = measured_speed(study, {run.variant: run.config for run in runs}, finished, further)
     twice = [found[name] for name, folders in earlier.items() if len(folders) + (name in present) > 1]
-    notes = (*_notes_on_twice(twice), *_notes_on_evaluations(runs))
+    notes = (*_notes_on_twice(twice), *_notes_on_evaluations(runs), *_notes_on_text(of_other_text))
     return Plan(runs, speed, notes, others=others)
 
 
@@ -94,7 +94,7 @@ class _Wanted(NamedTuple):
 
 def _earlier_folders(
     study: Study, wanted: Mapping[str, _Wanted], names: Iterable[str]
-) -> dict[str, list[PlannedRun]]:
+) -> tuple[dict[str, list[PlannedRun]], list[RunConfig]]:
     """Find the folders that hold a wanted run under the fingerprint of an earlier version.
 
     Only folders of a wanted cell and seed are read.
@@ -105,12 +105,14 @@ def _earlier_folders(
         names: the folders to search.
 
     Returns:
-        The same name -> the run as such a folder holds it; names without one are absent.
+        The same name -> the run as such a folder holds it; names without one are absent. And the configs of
+        finished runs that equal a wanted one, but were trained on other text.
     """
     alike: dict[str, dict[str, str]] = {}
     for name, run in wanted.items():
         alike.setdefault(without_fingerprint(name), {})[run.key] = name
     candidates = sorted(name for name in names if without_fingerprint(name) in alike)
+    of_other_text: list[RunConfig] = []
 
     def read(folder: str) -> tuple[str, PlannedRun] | None:
         try:
@@ -125,13 +127,28 @@ def _earlier_folders(
             name = same.get(fingerprint(config, data))
             if name is not None and is_same_training(recorded, config, wanted[name].key, data):
                 return name, _read_run(study.run(folder), wanted[name], recorded)
+        runs = (wanted[name] for name in same.values())
+        of_other_text.extend(
+            run.config for run in runs if _is_over_other_text(study.run(folder), config, run)
+        )
         return None
 
     found: dict[str, list[PlannedRun]] = {}
     for match in read_each(study.url, read, candidates):
         if match is not None:
             found.setdefault(match[0], []).append(match[1])
-    return found
+    return found, of_other_text
+
+
+def _is_over_other_text(folder: RunFolder, config: RunConfig, wanted: _Wanted) -> bool:
+    """Whether a folder holds a finished run of the wanted config, trained when its dataset was another."""
+    if {**config.to_dict(), "dataset": wanted.config.dataset} != wanted.config.to_dict():
+        return False
+    try:
+        result = folder.read_json("result.json")
+    except DamagedError:
+        return False
+    return result is not None and result.get("data_sha256") != wanted.data_sha256
 
 
 def _preference(run: PlannedRun) -> tuple[bool, ...]:
@@ -154,6 +171,17 @@ def _notes_on_evaluations(runs: Sequence[PlannedRun]) -> tuple[str, ...]:
         f"{numbered(len(others), 'run', 'has')} other estimates than these settings ask for, and no "
         f"checkpoint.pt to evaluate again: {_names(others)}; they count as done with the estimates "
         "they have. Put the checkpoints back, or train anew with another --study",
+    )
+
+
+def _notes_on_text(configs: Sequence[RunConfig]) -> tuple[str, ...]:
+    """A line if finished runs of the grid are over text that has changed since."""
+    if not configs:
+        return ()
+    names = ", ".join(sorted({config.dataset for config in configs}))
+    return (
+        f"{numbered(len(configs), 'finished run')} of this grid: trained before the files of {names} "
+        "changed; other text is another problem, so they stay as they are, and the grid is trained anew",
     )
 
 

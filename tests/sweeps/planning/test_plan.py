@@ -50,7 +50,7 @@ def write(file: Path, value: dict[str, object]) -> None:
 def finish(root: Path, config: RunConfig, seconds: float = 3.0, data: str = DATA["toy"]) -> Path:
     return settle(
         root, config, "result.json", data, train_seconds=seconds - 1, evaluate_seconds=1.0,
-        estimates={"nll_elbo": {"value": 10.0}},
+        estimates={"nll_elbo": {"value": 10.0}}, data_sha256=data,
     )  # fmt: skip
 
 
@@ -159,6 +159,16 @@ def test_a_folder_of_data_counts_by_name_and_content_not_by_place(tmp_path):
     assert [run.status for run in plan.runs] == ["done"]
     plan = make_plan([there], {"b/toy": "cd" * 32}, Study(str(tmp_path)), evaluate=True)
     assert [run.status for run in plan.runs] == ["left"]
+
+
+def test_finished_runs_over_text_that_has_changed_since_are_named(tmp_path):
+    config = GRID.configs()[0]
+    finish(tmp_path, config, data="0" * 64)
+    finish(tmp_path, dataclasses.replace(config, dropout=0.25))
+    plan = make_plan(GRID.configs(), DATA, Study(str(tmp_path)), evaluate=True)
+    (note,) = plan.notes
+    assert note.startswith("1 finished run of this grid: trained before the files of toy changed; ")
+    assert {run.status for run in plan.runs} == {"left"}
 
 
 @pytest.mark.parametrize("file", ["config.json", "result.json", "failure.json", "metrics.jsonl"])
