@@ -23,7 +23,7 @@ from sweeps.options import (
     preset,
 )
 from sweeps.planning.grid import Grid
-from sweeps.planning.grids.axes import check_given_once, field_of
+from sweeps.planning.grids.axes import check_distinct, check_given_once, field_of
 from sweeps.planning.grids.files import PRESETS, GridFile, read_grid
 from sweeps.planning.grids.seeds import parse_seeds
 from sweeps.planning.grids.writing import check_new_file
@@ -97,6 +97,8 @@ class Options:
             for_dry_run(self, "write_grid", "devices", "price_per_hour")
         if self.write_grid is not None:
             check_new_file(self.write_grid)
+        for option in ("datasets", "systems", "settings", "num_samples"):
+            check_distinct(getattr(self, option) or (), f"--{option.replace('_', '-')}")
         for name in self.given_fields():
             places = [option for option, given in self._given() if given == name]
             check_given_once([name] * len(places), " and ".join(dict.fromkeys(places)))

@@ -109,6 +109,9 @@ def test_a_folder_that_ray_cannot_use_is_one_line_before_anything_is_written(
         ),
         ([*TOY, "--set", "dropout=0.3", ",0.5"], "no blanks between, such as dropout=0.3,0.5"),
         ([*TOY, "--set", "dropout=0.3", "0.5"], "no blanks between, such as dropout=0.3,0.5"),
+        (["--systems", "lstm-lm", "lstm-lm"], "error: --systems: lstm-lm is given twice; leave one out"),
+        (["--num-samples", "1", "5", "1"], "error: --num-samples: 1 is given twice; leave one out"),
+        (["--datasets", "toy", "toy"], "error: --datasets: toy is given twice; leave one out"),
         ([*TOY, "--set", "dropout=0.3", "dropout=0.5"], "error: --set: dropout is given twice; give it"),
         ([*TOY, "--set", "dropout=0.3", "--set", "dropout=0.5"], "error: --set: dropout is given twice"),
         (

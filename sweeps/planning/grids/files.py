@@ -19,7 +19,7 @@ from lvae_core.settings import LIST_FIELDS
 from lvae_core.storage.local import local_path
 from lvae_core.systems import SYSTEMS, recipe
 from sweeps.planning.grid import OWN_OPTIONS, Grid, Limit
-from sweeps.planning.grids.axes import parse_changes
+from sweeps.planning.grids.axes import check_distinct, parse_changes
 from sweeps.planning.grids.seeds import parse_seeds
 
 MAX_BYTES = 1_000_000
@@ -123,6 +123,7 @@ def _system(at: str, name: str, value: object, labels: Sequence[str]) -> tuple[t
     samples = table.get("num_samples", [1])
     if not isinstance(samples, list) or not samples or not all(type(n) is int for n in samples):
         raise InputError(f"{at} = {_shown(value)}: {_SHAPES}")
+    check_distinct(samples, at)
     if samples != [1] and recipe(name).encoder == "none":  # [1] is how files of earlier versions say {}
         raise InputError(f"{at} = {_shown(value)}: {name} has no latent variable; write {name} = {{}}")
     limit = Limit(
@@ -134,6 +135,7 @@ def _system(at: str, name: str, value: object, labels: Sequence[str]) -> tuple[t
 
 def _seeds(at: str, value: object) -> tuple[int, ...]:
     if isinstance(value, list) and value and all(type(seed) is int for seed in value):
+        check_distinct((f"seed {seed}" for seed in value), f"{at} = {_shown(value)}")
         return parse_seeds(",".join(f"{seed}..{seed}" for seed in value), f"{at} =")
     if type(value) is int or isinstance(value, str):
         return parse_seeds(str(value), f"{at} =")
@@ -189,6 +191,7 @@ def _tables(key: str, values: Mapping[str, Any], at: str = "") -> list[tuple[str
 def _texts(at: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise InputError(f'{at} = {_shown(value)}: must be a list of texts, such as ["A", "B"]')
+    check_distinct(value, at)
     return tuple(value)
 
 
