@@ -96,13 +96,9 @@ def _hours(frame: pd.DataFrame) -> dict[str, float]:
 
 
 def _cost(hours: Mapping[str, float], units: Mapping[str, Unit]) -> tuple[str, str]:
-    """The device time in all and of each dataset, in the units of the page."""
+    """The device time in all and of each dataset, in the largest unit of the page."""
     unit, per_hour = min((units[name] for name in hours), key=lambda unit: unit[1])
-    parts = [
-        f"{dataset_title(name)} {amount_text(spent * units[name][1])}"
-        + ("" if units[name][0] == unit else f" {units[name][0]}")
-        for name, spent in hours.items()
-    ]
+    parts = [f"{dataset_title(name)} {amount_text(spent * per_hour)}" for name, spent in hours.items()]
     return f"{amount_text(sum(hours.values()) * per_hour)} device-{unit}", ", ".join(parts)
 
 

@@ -19,6 +19,7 @@ from lvae_core.training.failures import one_line
 from sweeps.packing.choose import TooLargeError, choose
 from sweeps.packing.devices import HeldDevice, LostNodeError, RayDevice, gpus, hold_devices
 from sweeps.planning.plan import PlannedRun
+from sweeps.planning.probe_results import FILE as PROBES
 from sweeps.planning.probe_results import ProbeResult, ProbeResults, key
 from sweeps.planning.resources import Resources
 from sweeps.planning.sizes import format_bytes
@@ -26,6 +27,10 @@ from sweeps.planning.times.durations import format_duration
 from sweeps.planning.workload import Workload
 
 _log = logging.getLogger("lvae.packing")
+
+_BUSY = 4.0
+"""The gain for each process above which a probe must have been slowed by other programs. A small model on
+several threads can be slower than on one, but not by as much."""
 
 
 def pack(workload: Workload, say: Callable[[str], None]) -> dict[str, Resources]:
@@ -150,4 +155,8 @@ def _outcome(cell: str, device: HeldDevice, result: ProbeResult) -> str:
     many = f"{result.processes} at once" if result.processes > 1 else "alone"
     gain = f", together {result.alone:.2f} times as fast as one alone" if result.processes > 1 else ""
     per_run = f"{format_bytes(result.memory)} and {result.train_rate:,.0f} tokens/s each"
-    return f"{cell}: {many} on {device.name}{gain}, {per_run}"
+    busy = ""
+    if result.alone > _BUSY * result.processes:
+        busy = "; so large a gain means that other programs slowed the probes: delete "
+        busy += f"{PROBES} of the study and launch again when they have ended"
+    return f"{cell}: {many} on {device.name}{gain}, {per_run}{busy}"

@@ -327,8 +327,8 @@ def test_a_page_has_one_unit_of_time_for_each_dataset(tmp_path: Path, write_run:
     assert units == ["hours", "minutes"]
     heads = [fact for facts in pair.facts for fact in facts if fact.startswith("cost: ")]
     assert heads == [
-        "cost: 0.367 device-hours in the 4 finished runs shown (PTB 0.333, toy 2 minutes)",
-        "cost: 2.58 device-hours in the 10 finished runs shown (PTB 2.5, toy 5 minutes)",
+        "cost: 0.367 device-hours in the 4 finished runs shown (PTB 0.333, toy 0.0333)",
+        "cost: 2.58 device-hours in the 10 finished runs shown (PTB 2.5, toy 0.0833)",
     ]
     # 0.167 and 0.5 hours
     assert {column.decimals for column in pair.tables[1].columns[:3]} == {3}
