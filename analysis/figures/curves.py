@@ -28,7 +28,10 @@ _ASTRAY = 10
 """So many times the median of all runs' best perplexities are beyond the axis."""
 
 _LEAST_SAVED = 3.0
-"""The perplexity's axis is cut only if it becomes so many times shorter."""
+"""The perplexity's axis is cut only if it becomes so many times shorter, ..."""
+
+_FEWEST_EPOCHS = 4
+"""... and a run has so many epochs: of fewer, the first ones are most of the curve."""
 
 
 def caption(
@@ -238,6 +241,9 @@ def _limit(shared: Sequence[Axes], drawn: Sequence[pd.DataFrame]) -> list[str]:
         low, high = min(usual), max(usual)
         bottom, top = low - 0.04 * abs(low), perplexity.get_ylim()[1]
         cut = high + 0.3 * abs(high) + 1e-9
+        usual_tops = [float(r["valid_ppl"].max()) for r in drawn if float(r["valid_ppl"].min()) <= high]
+        if max(map(len, drawn)) < _FEWEST_EPOCHS and max(usual_tops) <= series.LARGEST:
+            cut = max(cut, 1.05 * max(usual_tops))
         perplexity.set_ylim(bottom, cut if top - bottom > _LEAST_SAVED * (cut - bottom) else top)
         notes += _cut_note("PPL", perplexity.get_ylim()[1], [rows["valid_ppl"] for rows in drawn])
     for kl_axes in latent:

@@ -99,7 +99,7 @@ def folder_of(dataset: str, data_dir: str | Path | None = None) -> Path:
     if here.is_file():
         files = import_command(here, "--split", "0.8", "0.1", "0.1")
         raise InputError(
-            f"dataset {dataset}: a file; make a folder of it, if it is a table with --column, too: {files}"
+            f"dataset {dataset}: a file; make a folder of it with {files}, and --column if it is a table"
         )
     if is_path:
         raise MissingError(f"dataset {dataset}: no such folder; give one with {_split_files()}")

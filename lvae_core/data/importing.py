@@ -207,7 +207,11 @@ def _three(paths: Sequence[Path]) -> dict[str, Path]:
         raise InputError(f"{len(paths)} sources: give a folder, one file with --split, or three files")
     (folder,) = paths
     if not folder.is_dir():
-        what = "give --split 0.8 0.1 0.1 to divide it" if folder.exists() else "no such file or folder"
+        what = (
+            "give --split 0.8 0.1 0.1 to divide it"
+            if folder.exists()
+            else "no such file or folder; give a file of text or a table, or a folder of three"
+        )
         raise InputError(f"{folder}: {what}")
     found = {}
     for split in SPLITS:

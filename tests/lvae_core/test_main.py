@@ -300,7 +300,7 @@ def test_a_run_is_not_put_into_the_folder_of_a_dataset(tmp_path, capsys):
         (["describe", "no/such/folder"], "no such folder"),
         (
             ["describe", __file__],
-            "a file; make a folder of it, if it is a table with --column, too: `python -m lvae_core im",
+            "a file; make a folder of it with `python -m lvae_core import",
         ),
         (["recipe", "LSTM-VAE"], "did you mean 'lstm-vae'?"),
         (["recipe", "lstm-vae", "--dataset", "nix"], "unknown dataset 'nix'"),

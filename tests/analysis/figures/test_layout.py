@@ -368,6 +368,16 @@ def test_learning_curves_that_are_cut_say_so() -> None:
     assert note.replace("\n", " ") == f"PPL is cut at {limit:.4g}: 1 of 1 curves reach higher, up to 1100"
 
 
+def test_learning_curves_of_few_epochs_are_not_cut() -> None:
+    cells = cells_of(SHAPES["one language model"])
+    short = {run: rows.iloc[:2] for run, rows in curves_of(cells).items()}
+    with style.style():
+        figure = curves.draw(cells, short, {}, "toy", "standard")
+    assert figure is not None
+    assert figure.axes[0].get_ylim()[1] >= max(rows["valid_ppl"].max() for rows in short.values())
+    assert not figure.legends or "cut" not in figure.legends[0].get_title().get_text()
+
+
 def test_learning_curves_are_cut_only_if_that_saves_much_of_the_axis() -> None:
     cells = cells_of(SHAPES["one language model"])
     epochs = curves_of(cells)
