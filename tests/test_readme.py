@@ -38,7 +38,7 @@ SCALED = {
         "python sweeps/paper_grid.py --datasets toy --dry-run"
     ),
     "python sweeps/paper_grid.py --datasets ptb": "python sweeps/paper_grid.py --datasets toy --dry-run",
-    "python sweeps/paper_grid.py --preset all": (
+    "python sweeps/paper_grid.py --datasets ptb --preset all": (
         "python sweeps/paper_grid.py --preset all --datasets toy --dry-run"
     ),
     "python analysis/summarize.py runs/paper": "python analysis/summarize.py runs/mine --no-figures",
