@@ -40,7 +40,7 @@
     if (scrolls) part.tabIndex = 0; else part.removeAttribute("tabindex");
     part.classList.toggle("more", part.scrollWidth > part.clientWidth + part.scrollLeft + 1);
   }
-  const parts = [...document.querySelectorAll(".wide")];
+  const parts = [...document.querySelectorAll(".wide, nav")];
   for (const part of parts) { hint(part); part.addEventListener("scroll", () => hint(part)); }
   addEventListener("resize", () => parts.forEach(hint));
 

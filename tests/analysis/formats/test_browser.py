@@ -299,8 +299,14 @@ def test_what_scrolls_sideways_says_so_until_its_end(browser: Browser, path: Pat
     assert handle
     handle.evaluate("e => { e.scrollLeft = e.scrollWidth; }")
     page.wait_for_function("e => !e.classList.contains('more')", arg=handle)
+    menu = page.locator("nav")
+    arrow = "e => getComputedStyle(e, '::after').content"
+    assert "→" in menu.evaluate(arrow)
+    menu.evaluate("e => { e.scrollLeft = e.scrollWidth; }")
+    page.wait_for_function("() => !document.querySelector('nav').classList.contains('more')")
+    assert "→" not in menu.evaluate(arrow)
     broad = Opened(browser, path, viewport={"width": 1600, "height": 900}).page
-    assert broad.locator("#comparisons .sideways").count() == 0
+    assert broad.locator("#comparisons .sideways, nav.more").count() == 0
 
 
 def test_on_a_phone_the_verdict_comes_first(browser: Browser, path: Path) -> None:
