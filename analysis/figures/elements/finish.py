@@ -85,15 +85,24 @@ def settle(figure: Figure) -> None:
     for ax in figure.axes:
         for placed in (child for child in ax.get_children() if isinstance(child, Sign)):
             if placed.get_window_extent().y1 > ax.get_window_extent().y1:
-                placed.xyann = (0, -BESIDE_MARK)
-                placed.set_verticalalignment("top")
-            taken.append(Bbox(placed.get_window_extent()))
+                _put_below(placed)
+            elif any(placed.get_window_extent().overlaps(other) for other in taken):
+                _put_below(placed)
+                # Marks so close that there is no room for two signs share the one above them.
+                placed.set_visible(not any(placed.get_window_extent().overlaps(other) for other in taken))
+            if placed.get_visible():
+                taken.append(Bbox(placed.get_window_extent()))
     for ax in figure.axes:
         named = [child for child in ax.get_children() if isinstance(child, Label)]
         points = [tuple(map(float, ax.transData.transform(label.xy))) for label in named]
         drawn = _drawn(ax) if named else []
         for label, point in zip(named, points, strict=True):
             _place(ax, label, point, points, taken, drawn)
+
+
+def _put_below(placed: Sign) -> None:
+    placed.xyann = (0, -BESIDE_MARK)
+    placed.set_verticalalignment("top")
 
 
 def tick_labels(axis: Axis) -> list[tuple[float, Text]]:

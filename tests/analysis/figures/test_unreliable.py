@@ -1,9 +1,11 @@
 """Numbers that few draws decide have a question mark in every figure that shows them."""
 
+import itertools
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from analysis.figures import axes, bounds, cost
@@ -74,3 +76,21 @@ def test_no_label_lies_on_a_question_mark(tmp_path: Path, write_run: WriteRun) -
     labels = [child for ax in figure.axes for child in ax.get_children() if isinstance(child, naming.Label)]
     (sign,) = signs(figure)
     assert not any(sign.get_window_extent().overlaps(label.get_window_extent()) for label in labels)
+
+
+def test_signs_of_marks_that_coincide_do_not_cover_each_other() -> None:
+    figure = Figure(figsize=(4, 3))
+    FigureCanvasAgg(figure)
+    ax = figure.add_subplot(xlim=(0, 1), ylim=(0, 1))
+    for at in ((0.5, 0.5), (0.5, 0.505), (0.5, 0.498), (0.9, 0.999), (0.2, 0.5)):
+        naming.sign(ax, "?", at)
+    finish.settle(figure)
+    shown = [sign for sign in signs(figure) if sign.get_visible()]
+    boxes = [sign.get_window_extent() for sign in shown]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    assert [(sign.xy, sign.get_verticalalignment()) for sign in shown] == [
+        ((0.5, 0.5), "bottom"),
+        ((0.5, 0.505), "top"),
+        ((0.9, 0.999), "top"),
+        ((0.2, 0.5), "bottom"),
+    ]
