@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvae_core.errors import InputError
 from lvae_core.evaluation.decoding import Decoding, Method, unread
-from lvae_core.messages import notice
+from lvae_core.messages import notice, numbered
 from lvae_core.run_folder.estimates import UNUSED
 from lvae_core.run_folder.lookup import open_run
 
@@ -50,9 +50,9 @@ def command(options: argparse.Namespace) -> int:
             sentences = _first_of_test(trained, folder, options.data_dir, options.count)
             between = sentences[:2] if len(sentences) > 1 else None
         if sentences:
-            decoded = generate.reconstruct(trained, sentences, decoding)
+            after = generate.reconstruct(trained, sentences, decoding)
             read = [generate.as_read(trained, sentence) for sentence in sentences]
-            found["reconstructions"] = [list(pair) for pair in zip(read, decoded, strict=True)]
+            found["reconstructions"] = [list(pair) for pair in zip(read, after, strict=True)]
         if between:
             first, last = between
             steps = max(2, options.count)
@@ -60,6 +60,11 @@ def command(options: argparse.Namespace) -> int:
             found["between"] = [generate.as_read(trained, first), generate.as_read(trained, last)]
     as_json = options.json
     print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else _format_sentences(found, latent))
+    decoded = [*found["prior"], *found.get("interpolation", [])]
+    decoded += [after for _, after in found.get("reconstructions", [])]
+    if cut := sum(len(sentence.split(" ")) >= options.max_length for sentence in decoded):
+        stops = numbered(cut, "sentence", "stops")
+        notice(f"note: {stops} at --max-length {options.max_length}, maybe before the model's own end")
     if method != "sample" and not any(found["prior"]):
         notice("note: the most probable sentence is the empty one; --decode sample draws others")
     information = (folder.read_json("result.json") or {}).get("estimates", {}).get("mi")

@@ -265,6 +265,9 @@ def test_the_sentences_of_a_language_model_have_no_prior(
     assert main(["generate", str(tmp_path / system), "--count", "4"]) == 0
     *_, note = capsys.readouterr().err.splitlines()
     assert note == f"{said}; all sentences decoded from the prior are the same"
+    assert main([*words, "--sentence", "ash", "--max-length", "1"]) == 0
+    first, *_ = capsys.readouterr().err.splitlines()
+    assert first == "note: 2 sentences stop at --max-length 1, maybe before the model's own end"
 
 
 def test_a_run_is_not_put_into_the_folder_of_a_study(tmp_path, capsys):

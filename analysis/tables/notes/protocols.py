@@ -16,7 +16,7 @@ from analysis.reading.frame import CONFIG_FIELDS, EVALUATION_FIELDS
 from analysis.reading.plain import rows_by, values_of
 from analysis.stats.cells import Cell
 from analysis.stats.departures import OF_SYSTEM, TRAINING_FIELDS, recipe_of
-from analysis.stats.field_texts import field_text, numbers_first
+from analysis.stats.field_texts import field_text, field_texts, numbers_first
 from analysis.stats.text_groups import published_limits
 from analysis.stats.variants import variants_by_row
 from analysis.tables.elements.table import cell_label, row_label
@@ -169,10 +169,11 @@ def mixed_configs(done: pd.DataFrame) -> Iterable[str]:
     for name in TRAINING_FIELDS:
         values: dict[str, dict[str, None]] = {}
         follows_recipes = True
+        texts = field_texts({value for value in configs[name] if value is not None})
         for row, planned, value in zip(rows, recipes, configs[name], strict=True):
             if value is None:
                 continue  # the run does not read it
-            values.setdefault(row, {})[field_text(value)] = None
+            values.setdefault(row, {})[texts[value]] = None
             follows_recipes &= value == getattr(planned, name)
         alike: dict[tuple[str, ...], list[str]] = {}
         for row, of_row in values.items():
