@@ -26,7 +26,7 @@ from lvae_core.systems import SYSTEMS
 from lvae_core.wandb_login import require_wandb
 from sweeps.cluster.scratch_folder import check_root
 from sweeps.planning.loading import is_in_job
-from sweeps.planning.resources import Resources
+from sweeps.planning.resources import Resources, gpus_here
 
 T = TypeVar("T")
 
@@ -187,6 +187,11 @@ class LaunchOptions(PlaceOptions):
         """
         check_root(for_sockets=self.address is None)
         if self.address is None:
+            if self.gpus_per_run == "auto" and not gpus_here():
+                raise InputError(
+                    "--gpus-per-run auto: this machine has no GPU; leave it out, or give the --address of "
+                    "a Ray that has some"
+                )
             self.resources().check_here()
 
     def check_start(self, folder: str) -> None:

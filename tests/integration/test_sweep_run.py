@@ -181,6 +181,9 @@ def test_gpus_per_run_without_a_gpu_is_refused_at_once(tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     assert main([*COMMAND, "--gpus-per-run", "auto"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: --gpus-per-run auto: this machine has no GPU; leave it out")
+    assert main([*COMMAND, "--gpus-per-run", "1"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: --gpus-per-run 1: this ")
     assert " has 0 GPUs; give a lower number, or the --address of" in line
 
