@@ -53,7 +53,7 @@ def test_the_trials_of_averaged_states_are_said_to_have_no_bound(tmp_path):
 def test_the_figures_of_a_search_of_averaged_states_say_so_beside_every_loss(tmp_path, monkeypatch):
     found, figures = finished(tmp_path / "study", TWO), []
     monkeypatch.setattr(finish, "save", lambda figure: (figures.append(figure), ("", b""))[1])
-    options = SimpleNamespace(folder="runs/study", summary=str(tmp_path))
+    options = SimpleNamespace(folder="runs/study", out=str(tmp_path))
     for averaging, note in (("loss", ""), ("hidden", ",\nnot a bound")):
         found.base = replace(found.base, averaging=averaging, num_samples=5)
         write_trials(options, found, Console(quiet=True))
