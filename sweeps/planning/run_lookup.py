@@ -106,7 +106,7 @@ def _earlier_folders(
 
     Returns:
         The same name -> the run as such a folder holds it; names without one are absent. And the configs of
-        finished runs that equal a wanted one, but were trained on other text.
+        finished runs that train as a wanted one, but did so on other text.
     """
     alike: dict[str, dict[str, str]] = {}
     for name, run in wanted.items():
@@ -124,13 +124,12 @@ def _earlier_folders(
         config, recorded = present
         same = alike[without_fingerprint(folder)]
         for data in {wanted[name].data_sha256 for name in same.values()}:
-            name = same.get(fingerprint(config, data))
-            if name is not None and is_same_training(recorded, config, wanted[name].key, data):
+            if (name := same.get(fingerprint(config, data))) is None:
+                continue
+            if is_same_training(recorded, config, wanted[name].key, data):
                 return name, _read_run(study.run(folder), wanted[name], recorded)
-        runs = (wanted[name] for name in same.values())
-        of_other_text.extend(
-            run.config for run in runs if _is_over_other_text(study.run(folder), config, run)
-        )
+            if _is_over_other_text(study.run(folder), data):
+                of_other_text.append(wanted[name].config)
         return None
 
     found: dict[str, list[PlannedRun]] = {}
@@ -140,15 +139,13 @@ def _earlier_folders(
     return found, of_other_text
 
 
-def _is_over_other_text(folder: RunFolder, config: RunConfig, wanted: _Wanted) -> bool:
-    """Whether a folder holds a finished run of the wanted config, trained when its dataset was another."""
-    if {**config.to_dict(), "dataset": wanted.config.dataset} != wanted.config.to_dict():
-        return False
+def _is_over_other_text(folder: RunFolder, data_sha256: str) -> bool:
+    """Whether a folder holds a finished run that was trained when its dataset was another."""
     try:
         result = folder.read_json("result.json")
     except DamagedError:
         return False
-    return result is not None and result.get("data_sha256") != wanted.data_sha256
+    return result is not None and result.get("data_sha256") != data_sha256
 
 
 def _preference(run: PlannedRun) -> tuple[bool, ...]:
