@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,34 @@ print(json.dumps({
     "given_again": give_back_spare_memory(),
 }))
 """
+
+
+HUGE = """
+import json, re
+from pathlib import Path
+from lvae_core.training.allocator import keep_freed_memory
+
+def pages():
+    return int(re.search(r"AnonHugePages: *([0-9]+)", Path("/proc/self/smaps_rollup").read_text())[1])
+
+kept, before = keep_freed_memory(), pages()
+block = bytes([1]) * 2**26
+print(json.dumps({"kept": kept, "before": before, "after": pages(), "again": keep_freed_memory()}))
+"""
+
+_THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(
+    not _THP.exists() or "[never]" in _THP.read_text(), reason="this kernel gives no huge pages"
+)
+def test_the_heap_has_huge_pages_where_the_kernel_gives_them():
+    done = subprocess.run([sys.executable, "-c", HUGE], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    if not found["kept"]:
+        pytest.skip("not glibc")
+    assert found["again"]
+    assert found["after"] - found["before"] > 2**15  # of 64 MiB, in kB
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc is Linux's")
