@@ -18,6 +18,8 @@ _MADV_HUGEPAGE = 14  # <linux/mman.h>
 
 _HUGE_PAGE = 2**21
 
+_OVERCOMMIT = Path("/proc/sys/vm/overcommit_memory")
+
 _HEAP_BYTES = 3 * 2**29
 """Addresses by which the heap grows at once, for huge pages; only what is written takes memory. Less than
 what the heap keeps when all is freed."""
@@ -50,6 +52,8 @@ def _ask_for_huge_pages() -> None:
 
     Without them, for whatever reason, everything is slower and else the same.
     """
+    if _OVERCOMMIT.exists() and _OVERCOMMIT.read_text().strip() == "2":
+        return  # there addresses count as memory, which other processes would lack
     libc = ctypes.CDLL(None)
     malloc, free, madvise = libc.malloc, libc.free, libc.madvise
     malloc.restype, malloc.argtypes, free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from types import SimpleNamespace
 
 import huge_pages
 
@@ -19,7 +20,7 @@ def test_a_table_has_the_ratio_of_each_case(monkeypatch, capsys):
             command, 0, stdout=rates[without][calls.count(kind) - 1].encode()
         )
 
-    monkeypatch.setattr(huge_pages.subprocess, "run", run)
+    monkeypatch.setattr(huge_pages, "subprocess", SimpleNamespace(run=run))
     huge_pages.main(pairs=2)
     out = capsys.readouterr().out
     assert out.count("2.27") == len(huge_pages.CASES)  # 125 / 55
