@@ -6,7 +6,8 @@ import difflib
 import errno
 import operator
 import reprlib
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import SupportsFloat, SupportsIndex, cast
@@ -64,6 +65,13 @@ NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 class InputError(ValueError):
     """Something the user gave cannot be used. The message is one line: what, where, remedy."""
+
+
+def check_distinct(values: Iterable[object], given: str) -> None:
+    """Raise InputError if a list has a value twice. ``given``: where, for the message."""
+    for value, times in Counter(values).items():
+        if times > 1:
+            raise InputError(f"{given}: {value} is given twice; leave one out")
 
 
 def check_name(name: object, valid: Collection[str], kind: str) -> None:

@@ -31,17 +31,17 @@ def fields_help(*, evaluation: bool = False) -> dict[str, str]:
     }
 
 
-def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
-    """Field -> value of ``FIELD=VALUE`` strings, as ``--set`` takes them.
+def parse_settings(settings: Iterable[str], option: str = "--set") -> dict[str, Any]:
+    """Field -> value of ``FIELD=VALUE`` strings, as ``option`` takes them.
 
     Raises:
         InputError: as :func:`parse_setting`, or a field is given twice.
     """
     parsed: dict[str, Any] = {}
     for setting in settings:
-        name, value = parse_setting(setting)
+        name, value = parse_setting(setting, option)
         if name in parsed:
-            raise InputError(f"--set {setting}: {name} is given twice; give it once")
+            raise InputError(f"{option} {setting}: {name} is given twice; give it once")
         parsed[name] = value
     return parsed
 

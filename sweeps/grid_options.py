@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, check_distinct
 from lvae_core.protocols import Protocol
 from sweeps.options import (
     DATASETS_HELP,
@@ -23,7 +23,7 @@ from sweeps.options import (
     preset,
 )
 from sweeps.planning.grid import Grid
-from sweeps.planning.grids.axes import check_distinct, check_given_once, field_of
+from sweeps.planning.grids.axes import check_given_once, field_of
 from sweeps.planning.grids.files import PRESETS, GridFile, read_grid
 from sweeps.planning.grids.seeds import parse_seeds
 from sweeps.planning.grids.writing import check_new_file

@@ -6,24 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from lvae_core.errors import InputError
-from lvae_core.settings import parse_setting
+from lvae_core.settings import parse_settings
 
 
 def parse_chosen(settings: Iterable[str], option: str) -> dict[str, Any]:
     """Field -> value of ``FIELD=VALUE`` strings. What is chosen has all of the values.
 
     Raises:
-        InputError: as :func:`lvae_core.settings.parse_setting`, or a field is given twice; the message
-            begins with the option.
+        InputError: as :func:`lvae_core.settings.parse_settings`; the message begins with the option.
     """
-    chosen: dict[str, Any] = {}
-    for setting in settings:
-        try:
-            name, value = parse_setting(setting, option)
-        except InputError as error:
-            message = str(error)
-            raise InputError(message if message.startswith(option) else f"{option}: {message}") from None
-        if name in chosen:
-            raise InputError(f"{option} {setting}: {name} is given twice; give it once")
-        chosen[name] = value
-    return chosen
+    try:
+        return parse_settings(settings, option)
+    except InputError as error:
+        message = str(error)
+        raise InputError(message if message.startswith(option) else f"{option}: {message}") from None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -147,13 +146,6 @@ def check_given_once(fields: Iterable[str], given: str) -> None:
         if field in seen:
             raise InputError(f"{given}: {field} is given twice; give it once, such as --set {field}=A,B")
         seen.add(field)
-
-
-def check_distinct(values: Iterable[object], given: str) -> None:
-    """Raise InputError if a list has a value twice. ``given``: where, for the message."""
-    for value, times in Counter(values).items():
-        if times > 1:
-            raise InputError(f"{given}: {value} is given twice; leave one out")
 
 
 def number_of_points(axes: Collection[Axis]) -> int:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_args
 
 from lvae_core.config import FIELD_TYPES, dataset_label
 from lvae_core.data.datasets import NAMES
-from lvae_core.errors import InputError, check_name, reason
+from lvae_core.errors import InputError, check_distinct, check_name, reason
 from lvae_core.fields.choices import Setting
 from lvae_core.protocols import PROTOCOLS
 from lvae_core.run_folder.names import check_study_name
@@ -19,7 +19,7 @@ from lvae_core.settings import LIST_FIELDS
 from lvae_core.storage.local import local_path
 from lvae_core.systems import SYSTEMS, recipe
 from sweeps.planning.grid import OWN_OPTIONS, Grid, Limit
-from sweeps.planning.grids.axes import check_distinct, parse_changes
+from sweeps.planning.grids.axes import parse_changes
 from sweeps.planning.grids.seeds import parse_seeds
 
 MAX_BYTES = 1_000_000

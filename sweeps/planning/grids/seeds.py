@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, check_distinct
 
 MAX_SEEDS = 10_000
 """The largest number of seeds in a list."""
@@ -46,8 +45,7 @@ def parse_seeds(text: str, option: str = "--seeds") -> tuple[int, ...]:
             raise InputError(f"{given}: {part.strip()} is empty; write the smaller number first")
         _checked_size(len(seeds) + last - first + 1, given)
         seeds += range(first, last + 1)
-    if twice := [seed for seed, times in Counter(seeds).items() if times > 1]:
-        raise InputError(f"{given}: seed {twice[0]} is given twice; leave one out")
+    check_distinct((f"seed {seed}" for seed in seeds), given)
     return tuple(seeds)
 
 
