@@ -35,7 +35,7 @@ def value_text(value: Value, column: Column) -> str:
     if isinstance(value, Counts):
         return status_text(value)
     if isinstance(value, Interval):
-        return _interval(value, column.decimals)
+        return interval_text(value, column.decimals, "+")
     if isinstance(value, Difference):
         text = number_text(value.value, difference_decimals(value, column.decimals), "+")
     elif isinstance(value, Derived):
@@ -60,12 +60,12 @@ def number_text(value: float, digits: int, sign: str = "") -> str:
     return text if text.strip("+-0.") else text.lstrip("+-")
 
 
-def _interval(interval: Interval, least: int) -> str:
+def interval_text(interval: Interval, least: int = 1, sign: str = "") -> str:
     """An interval with as many decimals as show on which side of 0 its ends lie, if MOST_DECIMALS do."""
     digits = decimals(interval.half_width, least)
     while digits < MOST_DECIMALS and any(_is_rounded_to_zero(end, digits) for end in interval.ends):
         digits += 1
-    low, high = (number_text(end, digits, "+") for end in interval.ends)
+    low, high = (number_text(end, digits, sign) for end in interval.ends)
     return f"[{low}, {high}]"
 
 

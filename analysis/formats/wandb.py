@@ -18,10 +18,10 @@ with warnings.catch_warnings():
     import wandb_workspaces.reports.v2 as wr
 
 from analysis.formats.markdown import markdown_escape, markdown_table
-from analysis.formats.text import number_text, spread_text
+from analysis.formats.text import interval_text, number_text, spread_text
 from analysis.reading.frame import CONFIG_FIELDS, runs_in_rows
 from analysis.report.report import Report
-from analysis.stats.intervals import decimals
+from analysis.stats.intervals import Interval, decimals
 from analysis.tables.bounds import bound_words
 from analysis.tables.elements.csv_rows import CELL_COLUMNS, Row, csv_frame
 from analysis.tables.elements.table import Table, dataset_title, row_label
@@ -155,18 +155,13 @@ def _texts(row: Any) -> tuple[str, ...]:
         row.estimate,
         str(row.n),
         spread_text(row.mean, std),
-        "" if pd.isna(row.t_low) else _ends_text(row.t_low, row.t_high),
+        "" if pd.isna(row.t_low) else interval_text(Interval(row.t_low, row.t_high)),
         "" if pd.isna(row.bound) else bound_words(row.bound, unreliable=unreliable),
         _as_printed(row.published_mean, row.published_std),
         "" if pd.isna(row.difference) else number_text(row.difference, decimals(std), "+"),
         "" if pd.isna(row.verdict) else row.verdict,
     )
     return tuple(map(markdown_escape, texts))
-
-
-def _ends_text(low: float, high: float) -> str:
-    digits = decimals((high - low) / 2)
-    return f"[{number_text(low, digits)}, {number_text(high, digits)}]"
 
 
 def _as_printed(mean: Any, std: Any) -> str:
