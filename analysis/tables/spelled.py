@@ -10,12 +10,14 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from analysis.stats.average import Average
+import numpy as np
+
+from analysis.stats.average import Average, average
 from analysis.stats.cells import Cell
 from analysis.stats.intervals import error_text
 from analysis.stats.text_groups import compared_vocabularies
 from analysis.stats.texts import Text
-from analysis.stats.valid_bounds import to_compare
+from analysis.stats.valid_bounds import JOINT_ELBO, to_compare
 from analysis.tables.elements.shown_variants import variant_key
 from analysis.tables.elements.table import (
     SETTINGS,
@@ -38,6 +40,16 @@ _METHOD = (
     "tested, and a vocabulary chosen by the test split has a number that is likely too low"
 )
 
+_PER_KNOWN_WORD = "per known word"
+
+_KNOWN = (
+    f"{_PER_KNOWN_WORD}: (NLL - what unknown words cost) / tokens that the vocabulary lists, </s> "
+    "included, in nats, with unknown words given; by the ELBO if the NLL is not exact, by the joint one if "
+    "there are several samples of z. Another vocabulary lists other words, so this number compares no "
+    "vocabularies"
+)
+"""Not importance-weighted: the weights are of whole sentences."""
+
 
 def spelled_table(cells: Sequence[Cell], dataset: str) -> Table:
     """Compare a dataset's cells whose vocabularies differ over one test text; no lines if none do."""
@@ -51,24 +63,27 @@ def spelled_table(cells: Sequence[Cell], dataset: str) -> Table:
                 *map(_line, together),
             ]
     key = variant_key(cells, dataset)
-    notes = (*legend(lines), *key, _METHOD, *_left_out(of_dataset)) if lines else ()
+    known = (_KNOWN,) if any(line.values and line.values[2] is not None for line in lines) else ()
+    notes = (*legend(lines), *key, _METHOD, *known, *_left_out(of_dataset)) if lines else ()
     columns = (
         Column("NLL per char", decimals=3),
         Column("95%"),
+        Column(_PER_KNOWN_WORD, decimals=3),
         Column("NLL in words"),
         Column("spelling"),
         Column("V"),
         Column("n"),
         Column("bound on -log p(text)", text=True),
     )
-    return Table(
+    table = Table(
         f"Vocabularies compared, {dataset_title(dataset)}",
         columns,
         tuple(lines),
         notes,
         marks=notes,
-        once=(*marks_given_once(lines), *key, _METHOD),
+        once=(*marks_given_once(lines), *key, _METHOD, *known),
     )
+    return table if known else table.with_columns(lambda column: column.name != _PER_KNOWN_WORD)
 
 
 def _heading(cell: Cell, *, several: bool) -> str:
@@ -94,6 +109,7 @@ def _line(cell: Cell) -> Line:
     values: tuple[Value, ...] = (
         spelled,
         error_text(interval.half_width, 3) if interval else None,
+        per_known_word(cell, text),
         nll,
         f"{text.spelling_nats / text.sentences:.2f}",
         f"{text.vocabulary:,}",
@@ -116,6 +132,27 @@ def per_character(nll: Average, text: Text) -> Average:
         mc_stderrs=tuple(_scaled(error, scale) for error in nll.mc_stderrs),
         bca=None,
     )
+
+
+def per_known_word(cell: Cell, text: Text) -> Average | None:
+    """NLL of the test text in nats per word that the vocabulary lists, with the unknown words given.
+
+    An ELBO is a sum over words and a KL, so without the terms of unknown words it bounds the NLL of the
+    known ones: -log of E_p(z) of their probabilities' product. None if not all runs of the cell record
+    what unknown words cost.
+    """
+    elbo = JOINT_ELBO.nll if cell.joint_latent else cell.estimate("nll")
+    nll, unknown = cell.averages.get(elbo), cell.averages.get("unknown_words")
+    if nll is None or unknown is None or nll.seeds != unknown.seeds or text.unknown is None:
+        return None
+    known = text.tokens - round(text.tokens * text.unknown)
+    scale = text.sentences / known
+    values = np.subtract(nll.values, unknown.values) * scale
+    # Both are of the same draws: their errors add up at most.
+    pairs = zip(nll.mc_stderrs, unknown.mc_stderrs, strict=True)
+    errors = [math.nan if a is None or b is None else a + b for a, b in pairs]
+    found = average(np.array(nll.seeds), values, np.array(errors) * scale)
+    return dataclasses.replace(found, runs=nll.runs)
 
 
 def _scaled(value: float | None, scale: float) -> float | None:

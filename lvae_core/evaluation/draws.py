@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from lvae_core.data.batches import Batch, send
 from lvae_core.model.contracts import Posterior
 from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.model.layers.shortlist import Shortlist
-from lvae_core.model.text_model import TextModel
+from lvae_core.model.text_model import TextModel, by_sentence, of_class
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +19,8 @@ class Draws:
     """S draws for each of B sentences, each a group of G samples whose states are averaged (Eq. 7).
 
     model: without dropout. q: the posteriors. noise: float32 (S, G, B, n), as ``q.sample`` takes it.
-    positions: of the decoder, that are computed at once; they bound the memory.
+    positions: of the decoder, that are computed at once; they bound the memory. unknown: the class of
+    unknown words, None if there is none.
     """
 
     model: TextModel
@@ -27,6 +28,7 @@ class Draws:
     q: Posterior
     noise: Tensor
     positions: int
+    unknown: int | None = None
 
     def log_ratios(self) -> Tensor:
         """log p(z) − log q(z|x) of every sample: (S, G, B), float64, nats."""
@@ -37,16 +39,21 @@ class Draws:
         """Draws ``chosen`` of each sentence, indices (n, B)."""
         _, G, B, n = self.noise.shape
         index = chosen.to(self.noise.device)[:, None, :, None].expand(-1, G, B, n)
-        return Draws(self.model, self.batch, self.q, self.noise.gather(0, index), self.positions)
+        return replace(self, noise=self.noise.gather(0, index))
 
-    def scores(self) -> Tensor:
-        """log p(x|z) of every draw: (S, B), float64, nats."""
+    def scores(self) -> tuple[Tensor, Tensor]:
+        """log p(x|z) of every draw, and the part of it that unknown words have: (S, B), float64, nats."""
         draws = max(1, self.positions // (self.noise.shape[1] * self.batch.words.numel()))
-        parts = [
-            self.model.log_likelihood(self.batch, self.q.sample(_like(part, self.q.mean)))
-            for part in torch.split(self.noise, draws)
-        ]
-        return torch.cat(parts).double()
+        targets = self.model.targets(self.batch)
+        whole, of_unknown = [], []
+        for part in torch.split(self.noise, draws):
+            z = self.q.sample(_like(part, self.q.mean))
+            values = self.model.word_log_likelihood(self.batch, z)  # (s, P)
+            whole.append(by_sentence(values, self.batch))
+            if self.unknown is not None:
+                of_unknown.append(of_class(values, targets, self.unknown, self.batch))
+        scores = torch.cat(whole).double()
+        return scores, torch.cat(of_unknown).double() if of_unknown else torch.zeros_like(scores)
 
     def rough_scores(self, arithmetic: Arithmetic) -> Tensor:
         """About :meth:`scores`, with the decoder computed in ``arithmetic``, in which the model is left."""

@@ -14,7 +14,7 @@ from lvae_core.config import RunConfig
 from lvae_core.data.batches import eval_order
 from lvae_core.data.corpus import Split
 from lvae_core.errors import InputError
-from lvae_core.evaluation.likelihood import column_count, likelihood_estimates, sentence_statistics
+from lvae_core.evaluation.likelihood import columns_of, likelihood_estimates, sentence_statistics
 from lvae_core.model.layers.precision import Arithmetic
 from lvae_core.model.text_model import TextModel
 
@@ -76,6 +76,7 @@ class Evaluation:
         samples: S, draws per sentence.
         rough: arithmetic of rough scores; see :func:`sentence_statistics`.
         part: of the split.
+        unknown: the class of unknown words; None if the vocabulary has none.
     """
 
     def __init__(
@@ -89,10 +90,12 @@ class Evaluation:
         samples: int,
         rough: Arithmetic,
         part: Part = WHOLE,
+        unknown: int | None = None,
     ) -> None:
         self.state = state
         self._split, self._config = split, config
-        if state.statistics is not None and state.statistics.shape[1] != column_count(split_name, config):
+        self._columns = columns_of(split_name, config, unknown)
+        if state.statistics is not None and state.statistics.shape[1] != len(self._columns):
             # An earlier version of the code computed less of each sentence.
             state.batches, state.statistics = 0, None
         self._batches = part.batches(split, config)
@@ -105,6 +108,7 @@ class Evaluation:
             start=part.number - 1 + part.count * state.batches,
             step=part.count,
             rough=rough,
+            unknown=unknown,
         )
 
     def score(self) -> Iterator[float]:
@@ -120,7 +124,7 @@ class Evaluation:
         rows = self.state.statistics
         assert rows is not None, "a split has at least one sentence"
         assert len(rows) == len(self._split), "score every batch first"
-        return likelihood_estimates(rows, self._split.num_tokens, self._config)
+        return likelihood_estimates(rows, self._split.num_tokens, self._config, self._columns)
 
 
 def join(parts: Sequence[Tensor], split: Split, config: RunConfig) -> Tensor:

@@ -16,7 +16,7 @@ estimates stay what they are, with the variance that this adds (see :mod:`lvae_c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from lvae_core import rng
 from lvae_core.config import RunConfig
-from lvae_core.data.batches import collate, eval_order
+from lvae_core.data.batches import Batch, collate, eval_order
 from lvae_core.data.corpus import Split
 from lvae_core.evaluation.draws import Draws
 from lvae_core.evaluation.two_phase import (
@@ -42,7 +42,7 @@ from lvae_core.evaluation.weights import (
 )
 from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.model.noise import SentenceNoise
-from lvae_core.model.text_model import TextModel
+from lvae_core.model.text_model import TextModel, by_sentence, of_class
 from lvae_core.rough_scoring import chosen_draws, scored_in_full
 from lvae_core.run_folder.estimates import UNRELIABLE_SHAPE
 
@@ -59,15 +59,20 @@ reading the variance by the jackknife, the effective sample size and the Pareto 
 AMORTISED_COLUMNS = ("nll_elbo_amortised", "elbo_amortised_var")
 """Further ones of the test split if inference goes on from the encoder's posterior: the ELBO there."""
 
-ALL_COLUMNS = (*COLUMNS, *READING_COLUMNS, *AMORTISED_COLUMNS)
-"""Their order; a split has the first so many of them, see :func:`column_count`."""
+UNKNOWN_COLUMNS = ("unknown_words", "unknown_words_var")
+"""Further ones of the test split if there are unknown words: what they cost, for any system."""
 
 
-def column_count(split_name: str, config: RunConfig) -> int:
-    """The number of ALL_COLUMNS that a split of a run has: validation takes no longer than it must."""
-    if config.encoder == "none" or split_name == "valid":
-        return len(COLUMNS)
-    return len(ALL_COLUMNS) - (len(AMORTISED_COLUMNS) if config.inference == "amortised" else 0)
+def columns_of(split_name: str, config: RunConfig, unknown: int | None) -> tuple[str, ...]:
+    """The statistics of a sentence of a split, in their order: validation takes no longer than it must.
+
+    ``unknown``: the class of unknown words; None if the vocabulary has none.
+    """
+    if split_name == "valid":
+        return COLUMNS
+    of_latent = () if config.encoder == "none" else READING_COLUMNS
+    amortised = () if config.inference == "amortised" else AMORTISED_COLUMNS
+    return (*COLUMNS, *of_latent, *amortised, *(() if unknown is None else UNKNOWN_COLUMNS))
 
 
 def sentence_statistics(
@@ -80,6 +85,7 @@ def sentence_statistics(
     start: int = 0,
     step: int = 1,
     rough: Arithmetic = "float32",
+    unknown: int | None = None,
 ) -> Iterator[Tensor]:
     """Statistics of the sentences of a split, batch by batch in the order of :func:`eval_order`.
 
@@ -92,13 +98,15 @@ def sentence_statistics(
         start: the first batch to compute, counted from 0.
         step: 1, or n to compute only every n-th batch.
         rough: arithmetic of the rough scores, where some draws are not scored in full.
+        unknown: the class of unknown words; None if the vocabulary has none.
 
     Yields:
-        (B, :func:`column_count`) in float64 on the CPU.
-        A language model's has its exact nll in the first column and zeros elsewhere.
+        (B, n) in float64 on the CPU, with the columns of :func:`columns_of`.
+        A language model's has its exact nll in the first column and zeros in the rest of COLUMNS.
     """
     order = eval_order(split.lengths, config.eval_batch_size)
     device = next(model.parameters()).device
+    wanted = columns_of(split_name, config, unknown)
     for indices in order[start::step]:
         keys = [(split_name, int(index)) for index in indices]
         # Not around the loop: a generator must not hold a global mode while it is suspended.
@@ -110,16 +118,14 @@ def sentence_statistics(
                 q = model.infer(batch, noise=noise)
         with torch.inference_mode():
             if model.encoder is None:
-                nll = -model.log_likelihood(batch, None).double().T  # (B, 1)
-                rows = torch.nn.functional.pad(nll, (0, len(COLUMNS) - 1))
+                columns = _exact_statistics(model, batch, unknown)
             else:
                 drawn = noise(size=(samples, config.group))  # (S, G, B, n)
-                draws = Draws(model, batch, q, drawn, config.eval_chunk_tokens)
-                wanted = column_count(split_name, config)
-                rows = _latent_statistics(draws, config, keys, rough, extended=wanted > len(COLUMNS))
-                if wanted == len(ALL_COLUMNS):
-                    rows = torch.cat([rows, _amortised_statistics(draws, config)], dim=1)
-            rows = rows.cpu()
+                draws = Draws(model, batch, q, drawn, config.eval_chunk_tokens, unknown)
+                columns = _latent_statistics(draws, config, keys, rough, extended=wanted != COLUMNS)
+                if AMORTISED_COLUMNS[0] in wanted:
+                    columns |= _amortised_statistics(draws, config)
+            rows = torch.stack([columns[name] for name in wanted], dim=1).cpu()
         yield rows
 
 
@@ -135,38 +141,55 @@ def sentence_noise(model: TextModel, config: RunConfig, keys: list[tuple[str, in
     )
 
 
+def _exact_statistics(model: TextModel, batch: Batch, unknown: int | None) -> dict[str, Tensor]:
+    """The COLUMNS and UNKNOWN_COLUMNS of a language model's sentences, each (B,)."""
+    values = model.word_log_likelihood(batch, None)  # (1, P)
+    nll = -by_sentence(values, batch)[0].double()
+    columns = dict.fromkeys((*COLUMNS, *UNKNOWN_COLUMNS), torch.zeros_like(nll)) | {COLUMNS[0]: nll}
+    if unknown is not None:
+        columns[UNKNOWN_COLUMNS[0]] = -of_class(values, model.targets(batch), unknown, batch)[0].double()
+    return columns
+
+
 def _latent_statistics(
     draws: Draws, config: RunConfig, keys: list[tuple[str, int]], rough: Arithmetic, *, extended: bool
-) -> Tensor:
-    """The COLUMNS of the sentences, (B, n), with the READING_COLUMNS to the right if ``extended``."""
+) -> dict[str, Tensor]:
+    """The COLUMNS of the sentences, each (B,).
+
+    If ``extended``, the READING_COLUMNS and UNKNOWN_COLUMNS, too.
+    """
     ratio = draws.log_ratios()  # (S, G, B)
     S, G = ratio.shape[:2]
     # A group's counts once by the paper's convention, and for each of its samples in the joint bound.
     ratios = [ratio.mean(1)] if G == 1 else [ratio.mean(1), ratio.sum(1)]  # each (S, B)
     one = ratio[:, 0] if extended and G > 1 else None
     if scored_in_full(S, config.iw_exact_samples, draws.model.output.out_features) < S:
-        mean, readings = _two_phase(draws, ratios, one, config, keys, rough)
+        mean, of_unknown, readings = _two_phase(draws, ratios, one, config, keys, rough)
     else:
-        log_p = draws.scores()  # (S, B)
+        log_p, of_unknown = draws.scores()  # each (S, B)
         mean = _mean(log_p)
         readings = [in_full(log_p + r) for r in (*ratios, *([] if one is None else [one]))]
     paper, joint = readings[0], readings[len(ratios) - 1]
     kl = draws.q.double().kl()  # (B,)
-    columns = [kl - mean[0], mean[1], -paper.value, paper.variance, -joint.value, joint.variance, kl]
+    values = [kl - mean[0], mean[1], -paper.value, paper.variance, -joint.value, joint.variance, kl]
+    columns = dict(zip(COLUMNS, values, strict=True))
     if extended:
         single = paper if one is None else readings[-1]
-        columns += [-single.value, single.variance]
-        columns += [value for reading in (paper, joint, single) for value in reading.diagnostics()]
-    return torch.stack(columns, dim=1)
+        values = [-single.value, single.variance]
+        values += [value for reading in (paper, joint, single) for value in reading.diagnostics()]
+        columns |= dict(zip(READING_COLUMNS, values, strict=True))
+        value, variance = _mean(of_unknown)
+        columns |= dict(zip(UNKNOWN_COLUMNS, (-value, variance), strict=True))
+    return columns
 
 
-def _amortised_statistics(draws: Draws, config: RunConfig) -> Tensor:
-    """The AMORTISED_COLUMNS, from the draws that stand for all: (B, 2)."""
+def _amortised_statistics(draws: Draws, config: RunConfig) -> dict[str, Tensor]:
+    """The AMORTISED_COLUMNS, from the draws that stand for all: each (B,)."""
     assert draws.model.encoder is not None
     count = chosen_draws(len(draws.noise), config.iw_exact_samples)
     few = replace(draws, q=draws.model.encoder(draws.batch), noise=draws.noise[:count])
-    log_p, variance = _mean(few.scores())
-    return torch.stack([few.q.double().kl() - log_p, variance], dim=1)
+    log_p, variance = _mean(few.scores()[0])
+    return dict(zip(AMORTISED_COLUMNS, (few.q.double().kl() - log_p, variance), strict=True))
 
 
 def _two_phase(
@@ -176,12 +199,13 @@ def _two_phase(
     config: RunConfig,
     keys: list[tuple[str, int]],
     rough: Arithmetic,
-) -> tuple[tuple[Tensor, Tensor], list[Reading]]:
+) -> tuple[tuple[Tensor, Tensor], Tensor, list[Reading]]:
     """The values that all full scores would give, from rough scores and a few full ones.
 
     Returns:
-        Value and variance (B,) of the mean of log p(x|z); the log-mean weight for each of ``ratios``, and
-        for ``one`` if it is given, which is estimated from the draws that were chosen for the others.
+        Value and variance (B,) of the mean of log p(x|z); the scores of unknown words under the draws that
+        were chosen for that mean; the log-mean weight for each of ``ratios``, and for ``one`` if it is
+        given, which is estimated from the draws that were chosen for the others.
     """
     about = draws.rough_scores(rough)  # (S, B)
     compute_in(draws.model, precision_of(keys[0][0], config))
@@ -195,7 +219,7 @@ def _two_phase(
         plans.append(inclusion_probabilities(about + ratio, each))
         chosen.append(systematic_sample(plans[-1], plans[-1].new_tensor(starts), each))
     every = torch.cat(chosen)
-    scores = draws.select(every).scores()
+    scores, of_unknown = draws.select(every).scores()
     first, *weighted = torch.split(scores, each)
     value, of_choice = corrected_mean(about, chosen[0], first)
     readings = []
@@ -207,7 +231,7 @@ def _two_phase(
         often = torch.stack(plans).sum(0).gather(0, every)
         found = corrected_log_mean_weight(about + one, every, often, scores - about.gather(0, every))
         readings.append(Reading(*found, log_mean_exp(about + one)[1], about + one))
-    return (value, of_choice + _mean(about)[1]), readings
+    return (value, of_choice + _mean(about)[1]), of_unknown[:each], readings
 
 
 def _mean(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -216,22 +240,31 @@ def _mean(values: Tensor) -> tuple[Tensor, Tensor]:
     return values.mean(0), values.var(0) / S if S > 1 else torch.full_like(values[0], math.nan)
 
 
-def likelihood_estimates(rows: Tensor, tokens: int, config: RunConfig) -> dict[str, dict[str, float]]:
+def likelihood_estimates(
+    rows: Tensor, tokens: int, config: RunConfig, columns: Sequence[str]
+) -> dict[str, dict[str, float]]:
     """Estimates over a whole split from the statistics of all its sentences.
 
     Args:
-        rows: (N, n), the first n of ALL_COLUMNS.
+        rows: (N, n).
         tokens: predicted tokens of the split, for perplexities.
         config: which estimates the system has.
+        columns: the names of the n columns, those of :func:`columns_of`.
 
     Returns:
         name -> {"value", "stderr"}; a value that needs no sampling has no stderr. The importance-weighted
         ones of the test split have more, see :data:`lvae_core.run_folder.estimates.DIAGNOSTICS`.
     """
     N = len(rows)
-    column = dict(zip(ALL_COLUMNS, rows.unbind(1), strict=False))
+    column = dict(zip(columns, rows.unbind(1), strict=True))
+    of_unknown: dict[str, dict[str, float]] = {}
+    if "unknown_words" in column:
+        values, variances = (column[name] for name in UNKNOWN_COLUMNS)
+        of_unknown["unknown_words"] = {"value": float(values.sum()) / N}
+        if config.encoder != "none":
+            of_unknown["unknown_words"]["stderr"] = math.sqrt(float(variances.sum())) / N
     if config.encoder == "none":
-        return _with_perplexity("nll", column["nll_elbo"], None, tokens)
+        return _with_perplexity("nll", column["nll_elbo"], None, tokens) | of_unknown
     hidden = config.averaging == "hidden"
     kl = column["kl"]
     estimates = _with_perplexity("nll_elbo", column["nll_elbo"], column["elbo_var"], tokens)
@@ -244,7 +277,7 @@ def likelihood_estimates(rows: Tensor, tokens: int, config: RunConfig) -> dict[s
     for reading in ("iw", "iw_one", "iw_joint") if hidden else ("iw",):
         if f"nll_{reading}" in column:
             estimates |= _importance_weighted(reading, column, tokens)
-    return estimates | {"kl": {"value": float(kl.sum()) / N}}
+    return estimates | {"kl": {"value": float(kl.sum()) / N}} | of_unknown
 
 
 def _importance_weighted(

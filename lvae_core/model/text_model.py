@@ -88,9 +88,19 @@ class TextModel(nn.Module):
         Returns:
             (S, B), nats per sentence.
         """
+        return by_sentence(self.word_log_likelihood(batch, z, masks), batch)
+
+    def word_log_likelihood(
+        self, batch: Batch, z: Tensor | None, masks: torch.Generator | None = None
+    ) -> Tensor:
+        """Terms of :meth:`log_likelihood`: one for each of the P predicted words of all sentences.
+
+        Returns:
+            (S, P), nats.
+        """
         states = self._states(batch, z, masks)  # (S, P, H)
         values = self.output.log_likelihood(states.flatten(0, 1), self.targets(batch).repeat(len(states)))
-        return _by_sentence(values.view(len(states), -1), batch)
+        return values.view(len(states), -1)
 
     def mean_nll(
         self,
@@ -116,7 +126,7 @@ class TextModel(nn.Module):
 
         def by_word(values: Tensor) -> Tensor:  # log p of the predicted words
             assert weigh is not None
-            return weigh(_by_sentence(values.view(S, -1), batch))[:, batch.positions // T].flatten()
+            return weigh(by_sentence(values.view(S, -1), batch))[:, batch.positions // T].flatten()
 
         targets = self.targets(batch).repeat(S)
         return self.output.total_log_likelihood(
@@ -163,7 +173,12 @@ class TextModel(nn.Module):
         return states * dropout(torch.ones_like(one), self.dropout, masks)
 
 
-def _by_sentence(values: Tensor, batch: Batch) -> Tensor:
+def of_class(values: Tensor, targets: Tensor, wanted: int, batch: Batch) -> Tensor:
+    """Sum the values of the predicted words of one class, (S, P), over each sentence: (S, B)."""
+    return by_sentence(values.masked_fill(targets != wanted, 0), batch)
+
+
+def by_sentence(values: Tensor, batch: Batch) -> Tensor:
     """Sum the values of the predicted words, (S, P), over each sentence: (S, B)."""
     by_position = values.new_zeros(len(values), batch.words.numel())
     by_position.index_copy_(1, batch.positions, values)

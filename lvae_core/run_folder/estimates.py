@@ -45,6 +45,9 @@ ESTIMATES: dict[str, Estimate] = {
     "mi": Estimate("nats", "I_q(x; z) of one z, He et al. (2019)", "mutual information"),
     "mi_batch": Estimate("nats", "mi within batches of mi_batch_size sentences; He et al. (2019): of 32"),
     "au": Estimate("dimensions", "those whose posterior mean has a variance > 0.01 over x", "active units"),
+    "unknown_words": Estimate(
+        _NATS, "the part of -E_q log p(x|z), or of -log p(x), that is the cost of unknown words"
+    ),
 }
 
 DIAGNOSTICS = {
@@ -67,9 +70,9 @@ def is_unreliable(ess: float | None, khat_above: float | None) -> bool:
     return ess is not None if khat_above is None else khat_above > UNRELIABLE_SHARE
 
 
-ADDED = ("nll_iw_one", "ppl_iw_one")
-"""Estimates that results from before them lack under averaging = hidden; no version tells, as all others
-have kept their numbers."""
+ADDED = ("nll_iw_one", "ppl_iw_one", "unknown_words")
+"""Estimates that results from before them lack, the first two under averaging = hidden; no version tells,
+as all others have kept their numbers."""
 
 UNUSED = 0.1
 """Nats of mutual information below which a posterior says next to nothing about a sentence, and of a

@@ -14,7 +14,7 @@ from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
 from lvae_core.evaluation.evaluate import WHOLE, Part, join
 from lvae_core.evaluation.latent import latent_estimates
-from lvae_core.evaluation.likelihood import likelihood_estimates
+from lvae_core.evaluation.likelihood import columns_of, likelihood_estimates
 from lvae_core.identity import EVALUATION_VERSION, evaluation_id, evaluation_values
 from lvae_core.run_folder.claims import Claim, acquire
 from lvae_core.run_folder.evaluations import (
@@ -110,9 +110,9 @@ def _write(work: Work, parts: Sequence[Scoring]) -> None:
     config, folder, trained, test = work.config, work.folder, work.trained, work.corpus.test
     begun = time.monotonic()
     rows = join([part.rows for part in parts], test, config)
-    estimates = likelihood_estimates(rows, test.num_tokens, config) | latent_estimates(
-        work.model, test, config
-    )
+    columns = columns_of("test", config, work.corpus.vocabulary.unknown_id)
+    estimates = likelihood_estimates(rows, test.num_tokens, config, columns)
+    estimates |= latent_estimates(work.model, test, config)
     check_finite(estimates)
     attempt = describe_attempt(
         from_step=trained.step,

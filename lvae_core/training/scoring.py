@@ -111,6 +111,7 @@ class Scoring:
             samples=work.config.iw_samples,
             rough=trained.precision,
             part=part,
+            unknown=work.corpus.vocabulary.unknown_id,
         )
         self._clocked = time.monotonic()
         fraction = 0.0

@@ -275,6 +275,7 @@ class _Run:
             split_name="test",
             samples=config.iw_samples,
             rough=self.state.precision,
+            unknown=self.corpus.vocabulary.unknown_id,
         )
         estimates = yield from self._score(evaluation)
         estimates |= latent_estimates(self.model, test, config)

@@ -52,12 +52,14 @@ def sentences(count: int, classes: int, seed: int, longest: int = 7) -> list[lis
     return [[*generator.integers(1, classes, size=n).tolist(), 0] for n in lengths]
 
 
-def corpus(train: int = 11, valid: int = 5, test: int = 4, classes: int = 6) -> Corpus:
-    """Make a corpus of random sentences over ``classes`` classes."""
+def corpus(
+    train: int = 11, valid: int = 5, test: int = 4, classes: int = 6, unknown: int | None = None
+) -> Corpus:
+    """Make a corpus of random sentences over ``classes`` classes, of which ``unknown`` is of all others."""
     splits = [split(sentences(n, classes, seed)) for seed, n in enumerate((train, valid, test))]
     words = ("</s>", *"abcdefghijklmnopqrstuvwxyz"[: classes - 1])
     name = f"tiny-{train}-{valid}-{test}-{classes}"
-    return Corpus("toy", Vocabulary(words, None), *splits, data_sha256=name, warnings=())
+    return Corpus("toy", Vocabulary(words, unknown), *splits, data_sha256=name, warnings=())
 
 
 def double_model(config: RunConfig, classes: int) -> TextModel:

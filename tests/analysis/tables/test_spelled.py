@@ -26,13 +26,15 @@ def recorded(vocabulary: int, spelling_nats: float | None, **changed: Any) -> di
     return {"vocabulary": vocabulary, "splits": {"train": sizes, "valid": sizes, "test": test | changed}}
 
 
-def write(write_run: WriteRun, vocabulary: int, nlls: list[float], spelling: float | None) -> None:
+def write(
+    write_run: WriteRun, vocabulary: int, nlls: list[float], spelling: float | None, **more: float
+) -> None:
     for seed, nll in enumerate(nlls):
         write_run(
             "lstm-lm",
             seed=seed,
             dataset="toy",
-            estimates={"nll": nll, "ppl": 90.0},
+            estimates={"nll": nll, "ppl": 90.0, **more},
             result=recorded(vocabulary, spelling),
             max_vocabulary=vocabulary,
         )
@@ -66,6 +68,53 @@ def test_the_letters_of_unknown_words_are_added(tmp_path: Path, write_run: Write
     write_tables(report, str(tmp_path / "out"), latex="plain")
     assert "NLL per char" in (tmp_path / "out" / "spelled.md").read_text()
     assert report.comparisons == ()
+
+
+def test_nll_per_known_word_leaves_out_what_unknown_words_cost(tmp_path: Path, write_run: WriteRun) -> None:
+    write(write_run, 9000, [101.0, 103.0], 500.0, unknown_words=4.0)
+    write(write_run, 100, [40.0, 42.0], 300_000.0, unknown_words=12.0)
+    (table,) = report_of(tmp_path).spelled
+    at = [column.name for column in table.columns].index("per known word")
+    known = 82_430 - 8_243  # a tenth is unknown
+    found = [line.values[at].values for line in table.lines[1:]]  # type: ignore[union-attr]
+    expected = [
+        [(nll - cost) * SENTENCES / known for nll in nlls]
+        for nlls, cost in (((40.0, 42.0), 12.0), ((101.0, 103.0), 4.0))
+    ]
+    assert sorted(map(list, found)) == [pytest.approx(values, rel=1e-12) for values in expected]
+    assert any("compares no vocabularies" in note for note in table.notes)
+
+
+def test_of_a_model_with_latent_samples_it_is_a_valid_elbo(tmp_path: Path, write_run: WriteRun) -> None:
+    """The lower importance-weighted bound has no terms of words; one KL for several samples is no bound."""
+    hidden = {"nll_elbo": 50.0, "nll_joint": 60.0, "nll_iw": 40.0, "nll_iw_joint": 55.0, "kl": 2.5}
+    single = {"nll_elbo": 50.0, "nll_iw": 45.0, "kl": 2.5}
+    ppl = {"ppl_elbo": 9.0, "ppl_iw": 9.0, "ppl_joint": 9.0, "ppl_iw_joint": 9.0}
+    for size in (9000, 100):
+        for system, L, estimates in (("lstm-vae-avg", 5, hidden), ("lstm-vae", 1, single)):
+            write_run(
+                system,
+                L,
+                dataset="toy",
+                estimates=estimates | {n: v for n, v in ppl.items() if n.replace("ppl", "nll") in estimates}
+                | {"unknown_words": 6.0},
+                result=recorded(size, 500.0),
+                max_vocabulary=size,
+            )  # fmt: skip
+    (table,) = report_of(tmp_path).spelled
+    at = [column.name for column in table.columns].index("per known word")
+    for line in table.lines[1:]:
+        nll = 60.0 if "AVG" in line.label else 50.0
+        found = line.values[at].mean  # type: ignore[union-attr]
+        assert found == pytest.approx((nll - 6.0) * SENTENCES / 74_187, rel=1e-12), line.label
+
+
+def test_results_that_lack_the_cost_have_no_such_column(tmp_path: Path, write_run: WriteRun) -> None:
+    write(write_run, 9000, [101.0, 103.0], 500.0)
+    write(write_run, 100, [40.0, 42.0], 300_000.0)
+    (table,) = report_of(tmp_path).spelled
+    assert "per known word" not in [column.name for column in table.columns]
+    assert not any("per known word" in note for note in table.notes)
 
 
 @pytest.mark.parametrize("spelling", [None, 700.0])

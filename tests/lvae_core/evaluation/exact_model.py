@@ -6,11 +6,7 @@ from functools import cache
 
 import torch
 
-from lvae_core.evaluation.likelihood import (
-    ALL_COLUMNS,
-    likelihood_estimates,
-    sentence_statistics,
-)
+from lvae_core.evaluation.likelihood import columns_of, likelihood_estimates, sentence_statistics
 
 from .. import tiny
 from ..oracles import quadrature
@@ -56,21 +52,25 @@ def mean(values):
     return math.fsum(values) / len(SENTENCES)
 
 
-def statistics(model, config, samples, *, sentences=SENTENCES, seed=0, split_name="test"):
+def statistics(model, config, samples, *, sentences=SENTENCES, seed=0, split_name="test", unknown=None):
     """Rows in the order of ``sentences``, as a dictionary of columns."""
     split = tiny.split(sentences)
     config = replace(config, seed=seed)
-    parts = sentence_statistics(model, split, config, split_name=split_name, samples=samples)
+    parts = sentence_statistics(
+        model, split, config, split_name=split_name, samples=samples, unknown=unknown
+    )
     rows = torch.cat(list(parts))
     order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))  # shorter ones come first
     unsorted = torch.empty_like(rows)
     unsorted[order] = rows
-    return dict(zip(ALL_COLUMNS[: rows.shape[1]], unsorted.unbind(1), strict=True)), rows
+    names = columns_of(split_name, config, unknown)
+    return dict(zip(names, unsorted.unbind(1), strict=True)), rows
 
 
-def estimates(model, config, samples, *, sentences=SENTENCES, seed=0):
-    _, rows = statistics(model, config, samples, sentences=sentences, seed=seed)
-    return likelihood_estimates(rows, sum(map(len, sentences)), config)
+def estimates(model, config, samples, *, sentences=SENTENCES, seed=0, unknown=None):
+    _, rows = statistics(model, config, samples, sentences=sentences, seed=seed, unknown=unknown)
+    names = columns_of("test", config, unknown)
+    return likelihood_estimates(rows, sum(map(len, sentences)), config, names)
 
 
 def assert_within(entry, expected, errors=4.0):

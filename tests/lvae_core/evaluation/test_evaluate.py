@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lvae_core.evaluation.evaluate import Evaluation, EvaluationState
-from lvae_core.evaluation.likelihood import COLUMNS, likelihood_estimates, sentence_statistics
+from lvae_core.evaluation.likelihood import COLUMNS, columns_of, likelihood_estimates, sentence_statistics
 
 from .. import tiny
 
@@ -28,7 +28,9 @@ def test_stopped_anywhere_saved_and_resumed_it_gives_the_same_estimates(system):
     expected = whole.estimates()
     assert ("khat_above" in expected.get("nll_iw", {})) == (system != "lstm-lm")
     rows = torch.cat(list(sentence_statistics(model, SPLIT, config, split_name="test", samples=22)))
-    assert expected == likelihood_estimates(rows, SPLIT.num_tokens, config)
+    assert expected == likelihood_estimates(
+        rows, SPLIT.num_tokens, config, columns_of("test", config, None)
+    )
     for stop in range(1, 6):
         stopped = evaluation_of(model, config, EvaluationState())
         batches = stopped.score()

@@ -78,5 +78,5 @@ def test_noise_depends_on_seed_split_and_sentence():
 def test_a_perplexity_beyond_the_range_of_floats_is_infinite():
     rows = torch.zeros(1, len(COLUMNS), dtype=torch.float64)
     rows[0, 0] = 5000.0
-    found = likelihood_estimates(rows, 2, tiny.config("lstm-lm"))
+    found = likelihood_estimates(rows, 2, tiny.config("lstm-lm"), COLUMNS)
     assert found == {"nll": {"value": 5000.0}, "ppl": {"value": math.inf}}

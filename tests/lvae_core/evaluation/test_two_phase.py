@@ -15,7 +15,7 @@ import torch
 
 from lvae_core import rng, rough_scoring
 from lvae_core.evaluation import likelihood as evaluate
-from lvae_core.evaluation.likelihood import ALL_COLUMNS, sentence_statistics
+from lvae_core.evaluation.likelihood import columns_of, sentence_statistics
 from lvae_core.evaluation.two_phase import (
     corrected_log_mean_weight,
     corrected_mean,
@@ -224,7 +224,7 @@ def statistics(system: str, exact: int, draws: int = DRAWS, seed: int = 0) -> di
     )  # fmt: skip
     model = tiny.double_model(config, V)
     rows = list(sentence_statistics(model, SENTENCES, config, split_name="test", samples=draws))
-    return dict(zip(ALL_COLUMNS, torch.cat(rows).T.numpy(), strict=False))
+    return dict(zip(columns_of("test", config, None), torch.cat(rows).T.numpy(), strict=True))
 
 
 CASES = [("lstm-vae", 6, 3), ("lstm-vae-avg", 9, 3), ("sa-vae", 6, 3)]

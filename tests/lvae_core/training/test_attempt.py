@@ -44,38 +44,45 @@ ESTIMATES_OF = {
     "lstm-vae-avg": OF_LATENT
     | {"nll_joint", "ppl_joint", "nll_iw_joint", "ppl_iw_joint", "nll_iw_one", "ppl_iw_one"},
 }
+OF_UNKNOWN = {"unknown_words"}
 ROW = {"epoch", "step", "learning_rate", "train_loss", "train_nll", "valid_nll", "valid_ppl", "best_ppl"}
 
 
 @pytest.mark.parametrize("setting", tiny.SETTINGS)
 @pytest.mark.parametrize("system", [*tiny.SYSTEMS, "sa-vae"])
-def test_result_and_metrics_have_the_documented_fields(system, setting, tmp_path):
-    config, folder = short(system, setting=setting), tiny.folder(tmp_path)
-    run(config, folder)
+@pytest.mark.parametrize("unknown", [None, 3])
+def test_result_and_metrics_have_the_documented_fields(system, setting, unknown, tmp_path):
+    config, folder, corpus = (
+        short(system, setting=setting),
+        tiny.folder(tmp_path),
+        tiny.corpus(unknown=unknown),
+    )
+    run(config, folder, corpus=corpus)
     result = folder.read_json("result.json")
     # Estimates of a later version than the first say so.
     assert result.keys() - {"evaluation_version"} == RESULT
     assert result.get("evaluation_version", 1) == EVALUATION_VERSION
-    assert result["fingerprint"] == fingerprint(config, CORPUS.data_sha256)
+    assert result["fingerprint"] == fingerprint(config, corpus.data_sha256)
     assert result["config"] == json.loads(json.dumps(config.to_dict()))
-    assert result["tokens"] == sum(map(len, sentences_of(CORPUS.test)))
+    assert result["tokens"] == sum(map(len, sentences_of(corpus.test)))
     assert result["sentences"] == 4
-    assert result["vocabulary"] == len(CORPUS.vocabulary)
-    for name, split in (("train", CORPUS.train), ("valid", CORPUS.valid), ("test", CORPUS.test)):
+    assert result["vocabulary"] == len(corpus.vocabulary)
+    for name, split in (("train", corpus.train), ("valid", corpus.valid), ("test", corpus.test)):
         words = [word for sentence in sentences_of(split) for word in sentence]
-        unknown = sum(word == CORPUS.vocabulary.unknown_id for word in words) / len(words)
+        share = sum(word == unknown for word in words) / len(words)
         assert result["splits"][name] == {
-            "sentences": len(split), "tokens": len(words), "unknown": pytest.approx(unknown)
+            "sentences": len(split), "tokens": len(words), "unknown": pytest.approx(share)
         }  # fmt: skip
-    assert result["estimates"].keys() == ESTIMATES_OF[system]
+    expected = ESTIMATES_OF[system] | (set() if unknown is None else OF_UNKNOWN)
+    assert result["estimates"].keys() == expected
     assert result["estimates"].keys() <= ESTIMATES.keys()
-    sampled = ESTIMATES_OF[system] - {"nll", "ppl", "kl", "au"}
+    sampled = expected - {"nll", "ppl", "kl", "au"} - (OF_UNKNOWN if system == "lstm-lm" else set())
     for name, entry in result["estimates"].items():
         # So few draws have no tail, hence no khat_above.
         weighted = {"nll": {"jackknife", "ess"}, "ppl": {"jackknife"}}[name[:3]] if "_iw" in name else set()
         assert entry.keys() == ({"value", "stderr"} if name in sampled else {"value"}) | weighted, name
         assert "stderr" not in entry or entry["stderr"] > 0
-    model = TextModel(config, len(CORPUS.vocabulary))
+    model = TextModel(config, len(corpus.vocabulary))
     assert result["parameters"] == sum(p.numel() for p in model.parameters())
     latent = set() if system == "lstm-lm" else {"kl_weight", "train_kl", "valid_kl"}
     for row in folder.read_metrics():

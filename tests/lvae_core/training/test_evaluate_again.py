@@ -31,7 +31,7 @@ from lvae_core.training.trainer import execute
 from ...logs import expect_log
 from .. import tiny
 
-CORPUS = tiny.corpus(test=9)
+CORPUS = tiny.corpus(test=9, unknown=3)
 SMALL = {"max_epochs": 2, "eval_batch_size": 2, "iw_samples": 6, "iw_exact_samples": 0, "mi_samples": 2}
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "study_of_version_6"
 
@@ -73,6 +73,7 @@ def test_the_numbers_are_those_that_training_would_have_written(tmp_path, system
     assert direct.name == folder.name, "fields of evaluation make no other run"
     assert estimates(folder, other) == direct.read_json("result.json")["estimates"]
     assert estimates(folder, config) == folder.read_json("result.json")["estimates"]
+    assert estimates(folder, other)["unknown_words"]["value"] > 0
     assert len(further(folder)) == 1
 
 
