@@ -60,7 +60,14 @@ from sweeps.planning.times.calibration import add_rough_times
 from sweeps.planning.times.cost import variant_costs
 from sweeps.planning.times.plan_table import print_costs
 from sweeps.planning.workload import Workload
-from sweeps.sweep import check_surroundings, runs_to_start, sweep, warn_of_damages, work_text
+from sweeps.sweep import (
+    check_surroundings,
+    on_wandb,
+    runs_to_start,
+    sweep,
+    warn_of_damages,
+    work_text,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,29 +115,39 @@ def run(options: Options, *, again: str) -> int:
     notes.append(annealing_note(configs, corpora))
     if options.dry_run:
         notes.append(seeds_note(plan.runs, data_hashes(corpora), study, options.declare_seeds))
-    for note in filter(None, notes):
-        print_line(unless_quiet(out), f"note: {note}")
+    lines = [f"note: {note}" for note in notes if note]
     if options.list_runs:
+        print_lines(out, lines)
         warn_of_damages(plan)
         print_runs(out, unless_quiet(out), plan)
         return 0
     if options.dry_run:
+        print_lines(out, lines)
         dry_run(options, workload, out)
         if options.write_grid is not None:
             write_grid(options.write_grid, GridFile(grid, options.study))
             line = next_line("python", "sweeps/paper_grid.py", "--grid", options.write_grid)
             print_line(unless_quiet(out), line)
         return 0
-    if starts:
-        print_overview(unless_quiet(out), overview(with_retries(plan, options.launch.retry_failed).runs))
     axes = axes_of(configs)
     label = partial(run_label, axes=axes) if axes else None  # names of runs do not tell variants apart
-    swept = sweep(options.launch, workload, out, label, declared_seeds=options.declare_seeds)
+    with on_wandb(options.launch, study, out):
+        print_lines(out, lines)
+        if starts:
+            launched = with_retries(plan, options.launch.retry_failed)
+            print_overview(unless_quiet(out), overview(launched.runs))
+        swept = sweep(options.launch, workload, out, label, declared_seeds=options.declare_seeds)
     if swept.interrupted:
         print_line(out, f"interrupted; resume with: {again}")
         return 130
     print_next(unless_quiet(out), swept.plan, study)
     return int(swept.failed)
+
+
+def print_lines(out: Console, lines: Sequence[str]) -> None:
+    """Print lines unless the command is quiet."""
+    for line in lines:
+        print_line(unless_quiet(out), line)
 
 
 def dry_run(options: Options, workload: Workload, out: Console) -> None:

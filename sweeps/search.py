@@ -43,6 +43,7 @@ from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.identity import fields_read
 from lvae_core.messages import command_here, notices_held_back
+from lvae_core.run_folder.names import run_name
 from lvae_core.run_folder.study import Study, open_study
 from lvae_core.settings import parse_settings, system_name
 from sweeps.guardian import closing_with
@@ -104,16 +105,18 @@ def run(options: Options, *, again: str) -> int:
     """
     out = console()
     base, search = _open(options)
-    if coming(search) and not options.dry_run:
-        check_surroundings(options.launch, search.study)
-    _print_rules(options, base, search, out)
     if options.dry_run:
+        _print_rules(options, base, search, out)
         _dry_run(options, base, search, out)
         return 0
+    if coming(search):
+        check_surroundings(options.launch, search.study)
     # One Ray for the search and for the comparison.
     with removing_new_folders(search.study.url), contextlib.ExitStack() as ray:
         search.study.check_writable()
-        completed, failed = _search(options, search, out, ray), False
+        with on_wandb(options.launch, search.study, out):
+            _print_rules(options, base, search, out)
+            completed, failed = _search(options, search, out, ray), False
         if search.known:
             out.print(trials_table(search), importances_table(search))
         best = search.best(options.best)
@@ -144,7 +147,8 @@ def _open(options: Options) -> tuple[RunConfig, Search]:
     space = _space(options, base, study)
     rules.check(base.max_epochs)
     check_objectives(rules.objectives, rules.rungs, base)
-    replace(base, seed=base.seed + options.fresh_seeds)  # fails now if the last seed is out of range
+    # Fails now if the last seed is out of range, or the dataset's name too long for a folder's.
+    run_name(replace(base, seed=base.seed + options.fresh_seeds), fingerprint=8 * "0")
     # A dry run reads failed trials as they are, and counts those that a launch would retry.
     retry = options.launch.retry_failed and not options.dry_run
     make = AshaSearch if options.rule == "asha" else Search
@@ -262,8 +266,7 @@ def _search(options: Options, search: Search, out: Console, ray: contextlib.Exit
         workload = search.expected_workload(options.launch.resources())
         return ray.enter_context(on_ray(options.launch, workload, display.say))
 
-    with on_wandb(options.launch, search.study, out):
-        return search.run(launch, display)
+    return search.run(launch, display)
 
 
 def _conclude(

@@ -69,22 +69,20 @@ def sweep(
     Raises:
         InputError: something cannot be used; no run has been started.
     """
-    study = workload.study
     while True:
         plan = workload.plan
         todo = runs_to_start(plan, options)
         _print_notes(options, workload, todo, out)
-        with on_wandb(options, study, out):
-            if not todo:
-                return _start_nothing(workload, out, declared_seeds)
-            board = _board(plan, todo, label, variant_label)
-            plan, completed = _launch(options, workload, todo, board, out, declared_seeds)
-            print_evaluated(out, plan, todo)
-            again = {run.name for run in todo if run.evaluation}
-            # Another launch may have trained some meanwhile, with other fields of evaluation.
-            goes_on = completed and any(run.name not in again for run in plan.with_status("evaluate"))
-            if not goes_on:
-                return _conclude(plan, board, out, completed=completed)
+        if not todo:
+            return _start_nothing(workload, out, declared_seeds)
+        board = _board(plan, todo, label, variant_label)
+        plan, completed = _launch(options, workload, todo, board, out, declared_seeds)
+        print_evaluated(out, plan, todo)
+        again = {run.name for run in todo if run.evaluation}
+        # Another launch may have trained some meanwhile, with other fields of evaluation.
+        goes_on = completed and any(run.name not in again for run in plan.with_status("evaluate"))
+        if not goes_on:
+            return _conclude(plan, board, out, completed=completed)
         workload = replace(workload, plan=plan)
 
 
@@ -188,7 +186,10 @@ def _forget_if_ended(study: Study, plan: Plan) -> None:
 
 
 def on_wandb(options: LaunchOptions, study: Study, out: Console) -> contextlib.AbstractContextManager[None]:
-    """Mirror the study as the options ask; see :func:`sweeps.wandb_mirror.live.mirrored`."""
+    """Mirror the study as the options ask; see :func:`sweeps.wandb_mirror.live.mirrored`.
+
+    It begins before anything about a launch is printed, because without a key nothing is launched.
+    """
     say = partial(print_line, unless_quiet(out))
     return mirrored(
         options.wandb,

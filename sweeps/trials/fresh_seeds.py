@@ -15,7 +15,7 @@ from sweeps.launching.progress.display import unless_quiet
 from sweeps.outcome import print_next
 from sweeps.planning.loading import look_up
 from sweeps.planning.workload import Workload
-from sweeps.sweep import Swept, sweep
+from sweeps.sweep import Swept, on_wandb, sweep
 from sweeps.trials.options import Options
 from sweeps.trials.proposals import Trial
 from sweeps.trials.report import print_comparison
@@ -40,7 +40,8 @@ def rerun(
     def run_of(config: RunConfig) -> str:
         return f"{point_of(config)}, seed {config.seed}"
 
-    swept = sweep(options.launch, workload, out, run_of, point_of)
+    with on_wandb(options.launch, study, out):
+        swept = sweep(options.launch, workload, out, run_of, point_of)
     if not swept.interrupted:
         done = swept.plan.with_status("done")
         runs = {run.name: name for name in points for run in done if point_of(run.config) == name}

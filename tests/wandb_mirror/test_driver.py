@@ -14,6 +14,7 @@ import pytest
 from lvae_core.data.corpus import load
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.study import Study
+from sweeps import search
 from sweeps.options import check_wandb_names
 from sweeps.paper_grid import main
 from sweeps.planning.grid import Grid
@@ -91,9 +92,19 @@ def test_a_mirror_that_dies_does_no_harm(
 
 def test_without_a_key_nothing_is_started(user: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--datasets", "toy", "--seeds", "1", "--wandb", "online"]) == 2
-    error = capsys.readouterr().err
+    out, error = capsys.readouterr()
     assert error.startswith("error: --wandb online: no API key for http://127.0.0.1")
     assert error.count("\n") == 1
+    assert out == "", "the error is the only line"
+    assert not (user / "runs").exists()
+
+
+def test_without_a_key_no_search_is_started(user: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    space = ["--dataset", "toy", "--space", "dropout=0.1,0.2", "--trials", "2"]
+    assert search.main([*space, "--wandb", "online"]) == 2
+    out, error = capsys.readouterr()
+    assert error.startswith("error: --wandb online: no API key for http://127.0.0.1")
+    assert (out, error.count("\n")) == ("", 1)
     assert not (user / "runs").exists()
 
 

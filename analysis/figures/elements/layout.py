@@ -106,7 +106,7 @@ def _legend(
     """A legend whose notes and keys wrap to ``room`` inches."""
     heading = _note_lines(notes, room)
     if len(heading) > _MOST_NOTE_LINES:
-        heading = [*heading[: _MOST_NOTE_LINES - 1], "and more, in report.md"]
+        heading = [*_whole_notes(notes, room, _MOST_NOTE_LINES - 1), "and more, in report.md"]
     shown: dict[str, Any] = {"title": "\n".join(heading)} if heading else {}
     # The room of a key without its text: its line, the space beside it and that between columns.
     beside = (_HANDLE + 0.8) * _LEGEND / 72
@@ -127,6 +127,12 @@ def _legend(
 
 def _note_lines(notes: Sequence[str], room: float) -> list[str]:
     return wrap("\n".join(notes), room, _LEGEND).split("\n") if notes else []
+
+
+def _whole_notes(notes: Sequence[str], room: float, most: int) -> list[str]:
+    """The lines of as many notes as fit into ``most`` lines; of a single note that does not, the first."""
+    fitting = (_note_lines(notes[:count], room) for count in range(len(notes), 0, -1))
+    return next((lines for lines in fitting if len(lines) <= most), _note_lines(notes[:1], room)[:most])
 
 
 def _grow(figure: Figure, inches: float) -> None:

@@ -511,3 +511,31 @@ def test_variants_have_marks_and_colours_that_differ() -> None:
     # The first of a system looks as in every other figure.
     assert looks["lstm-lm", ""] == style.looks([("lstm-lm", "")])["lstm-lm", ""]
     assert {colour for colour, _ in looks.values()} <= set(style.COLOURS)
+
+
+def test_a_legend_without_room_for_all_notes_shows_whole_ones() -> None:
+    """Half an entry of a key would be read as all of it."""
+    notes = [
+        f"{letter}: latent_size={n}, dropout=0.{n}, hidden_size=2{n}0" for n, letter in enumerate("ABCDEF")
+    ]
+    notes.append(f"G: {'learning_rate=0.125, ' * 30}")
+    with style.style():
+        figure, ((ax, _),) = layout.panels(2, 2.0)
+        (line,) = ax.plot([0, 1], [0, 1], label="LSTM-VAE")
+        layout.legend(figure, [line], notes=notes)
+    (box,) = figure.legends
+    *shown, last = box.get_title().get_text().split("\n")
+    assert last == "and more, in report.md"
+    assert shown == notes[:6]
+
+
+def test_of_a_single_note_without_room_the_first_lines_are_shown() -> None:
+    with style.style():
+        figure, ((ax,),) = layout.panels(1, 2.0)
+        (line,) = ax.plot([0, 1], [0, 1], label="LSTM-VAE")
+        layout.legend(figure, [line], notes=["learning_rate=0.125, " * 60])
+    (box,) = figure.legends
+    *shown, last = box.get_title().get_text().split("\n")
+    assert last == "and more, in report.md"
+    assert len(shown) == 7
+    assert all(text.startswith("learning_rate=0.125") for text in shown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sweeps import search
 from sweeps.paper_grid import main
 
 SMALL = ("--systems", "lstm-lm", "--settings", "standard", "--seeds", "1", "--dry-run")
@@ -36,6 +37,12 @@ def test_a_name_that_is_too_long_for_a_run_folder_is_refused(tmp_path, capsys):
     *_, line = capsys.readouterr().err.splitlines()
     assert line.startswith("error: dataset nnn")
     assert f"is 3 characters too long for the names of run folders (at most {longest} with" in line
+    # The seeds on which a search repeats its best trials have a digit more.
+    space = ["--dataset", "n" * longest, "--system", "lstm-lm", "--space", "dropout=0.1,0.2"]
+    assert search.main([*space, "--seeds", "12", "--dry-run"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "is 1 characters too long for the names of run folders" in err.splitlines()[-1]
 
 
 def test_in_a_job_the_error_says_that_ignored_data_do_not_travel(tmp_path, monkeypatch, capsys):
