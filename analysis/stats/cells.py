@@ -98,6 +98,8 @@ class Cell:
     tested_kl_weight: float | None = field(default=None, compare=False)
     """The largest β below its full value at a tested epoch, if z is unused and the tested epoch of at least
     half of the runs lies within KL annealing; else None."""
+    annealing_runs: int = field(default=0, compare=False)
+    """The number of its finished runs whose tested epoch lies within KL annealing."""
     outlasts_annealing: bool = field(default=False, compare=False)
     """Whether any run that was tested within KL annealing was trained to its end or longer."""
 

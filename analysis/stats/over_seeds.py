@@ -26,7 +26,7 @@ from analysis.stats.intervals import bca_intervals
 from analysis.stats.kl_annealing import kl_weights_within_annealing, outlast_annealing
 from analysis.stats.texts import Text, texts_of_runs
 from analysis.stats.variants import Variant, variants_by_row
-from lvae_core.run_folder.estimates import ESTIMATES, diagnostics_of
+from lvae_core.run_folder.estimates import ESTIMATES, diagnostics_of, is_unreliable
 
 _TEXT = "text"
 """A column that :func:`average_cells` adds: the test text of a finished run."""
@@ -116,6 +116,7 @@ class _Numbers:
                 estimate,
                 ess=self._known_mean(name, "ess", positions),
                 khat_above=self._known_mean(name, "khat_above", positions),
+                heavy_runs=sum(is_unreliable(None, x) for x in self._known(name, "khat_above", positions)),
             )
             for name, estimate in found.items()
             if estimate
@@ -126,12 +127,15 @@ class _Numbers:
         return stderr if jackknife is None else np.where(np.isnan(jackknife), stderr, jackknife)
 
     def _known_mean(self, name: str, part: str, positions: Sequence[int]) -> float | None:
+        known = self._known(name, part, positions)
+        return finite_mean(known) if known else None
+
+    def _known(self, name: str, part: str, positions: Sequence[int]) -> list[float]:
         # A perplexity is computed from the draws of its NLL, which alone records how far to rely on them.
         values = self._diagnostics.get(name.replace("ppl", "nll", 1), {}).get(part)
         if values is None:
-            return None
-        known = [values[p] for p in positions if self.done[p] and not math.isnan(values[p])]
-        return finite_mean(known) if known else None
+            return []
+        return [float(values[p]) for p in positions if self.done[p] and not math.isnan(values[p])]
 
     def cost(self, positions: Sequence[int]) -> Average | None:
         """Device-hours per finished run among ``positions``."""
@@ -154,6 +158,10 @@ class _Numbers:
         weights = [float(self._kl_weights[p]) for p in positions if self.names[p] in behind]
         within = [weight for weight in weights if not math.isnan(weight)]
         return max(within) if len(within) >= len(weights) / 2 else None
+
+    def annealing_runs(self, positions: Sequence[int]) -> int:
+        """The number of finished runs among ``positions`` that were tested within annealing."""
+        return sum(bool(self.done[p]) and not math.isnan(self._kl_weights[p]) for p in positions)
 
     def outlasts_annealing(self, positions: Sequence[int]) -> bool:
         """Whether a run was tested within annealing that its training outlasts."""
@@ -220,6 +228,7 @@ def _cell(
         objective=next((o for p in positions if not pd.isna(o := columns["objective"][p])), ""),
         hours=numbers.cost(positions),
         tested_kl_weight=numbers.tested_kl_weight(positions, averages.get("mi")),
+        annealing_runs=numbers.annealing_runs(positions),
         outlasts_annealing=numbers.outlasts_annealing(positions),
         parameters=numbers.parameters(positions),
         true_nll=numbers.true_nll(positions),

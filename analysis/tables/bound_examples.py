@@ -30,8 +30,8 @@ from lvae_core.systems import language_model_of
 
 EXPLANATION = (
     "A number can be compared with another model's only if it is the true -log p(x) or an upper bound on "
-    "it. LSTM-LM's number is exact. The ELBO of LSTM-VAE is an upper bound: its decoder reads one sample "
-    "z, and the ELBO counts what z tells about the sentence, the KL.",
+    "it, and two bounds decide nothing. LSTM-LM's number is exact. The ELBO of LSTM-VAE is an upper bound: "
+    "its decoder reads one sample z, and the ELBO counts what z tells about the sentence, the KL.",
     "The decoder of LSTM-VAE-AVG reads L samples at once, and each tells it something. The "
     "published convention counts the KL of only one sample, so what the others tell is free. The number "
     "can fall below the truth and is not a bound of the evaluated model.",

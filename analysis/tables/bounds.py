@@ -180,8 +180,10 @@ def _notes(lines: Sequence[Line], cells: Sequence[Cell], several_texts: bool) ->
         notes.append("95%: half the width of the t interval of the mean over seeds")
     if any(isinstance(value, str) and value.endswith(" *") for value in values):
         notes.append(
-            "*: the tightest valid number of a system, the tightest reliable one if it has such; compare "
-            "these, and no others" + (", within one text" if several_texts else "")
+            "*: the tightest valid number of a system, the tightest reliable one if it has such: the one "
+            "to compare with an exact number"
+            + (" over the same text" if several_texts else "")
+            + "; two bounds decide nothing"
         )
     if any(isinstance(value, Difference) for value in values):
         notes.append(

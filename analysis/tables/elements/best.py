@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -10,8 +11,8 @@ from analysis.stats.comparisons import Comparison
 from analysis.stats.texts import Text
 
 RULE = (
-    "Bold: the numbers of the model with the lowest tightest bound of those with a verdict in their favour "
-    "in every comparison, within one text (exact or a valid bound, enough seeds, Holm's correction)"
+    "Bold: the numbers of each model with a verdict in its favour in every comparison, within one text "
+    "(exact or a valid bound, enough seeds, Holm's correction); bounds of several such models rank none"
 )
 
 NONE = "No number is bold: no model has a verdict in its favour in every comparison"
@@ -26,15 +27,17 @@ def compared_averages(compared: Sequence[Comparison]) -> list[Average]:
 
 
 def best_averages(compared: Sequence[Comparison]) -> list[Average]:
-    """The numbers of the best model of each dataset, setting and text, by those metrics that say so.
+    """The numbers of the best models of each dataset, setting and text, by those metrics that say so.
 
-    The best model is better than all that it is compared with, as a row or as a baseline, by its tightest
-    valid bound, and has the lowest such number of those that are. Numbers over different text are different
-    problems: one of another text is no rival.
+    A best model is better than all that it is compared with, as a row or as a baseline, by its tightest
+    valid bound. An exact number above that of another such model is not among the best; of several bounds,
+    none is called better. Numbers over different text are different problems: one of another text is no
+    rival.
     """
     won: dict[tuple[str, str, Text | None], dict[str, dict[int, list[tuple[Average, bool]]]]] = defaultdict(
         lambda: {metric: defaultdict(list) for metric in _METRICS}
     )
+    exact = {id(cell) for c in compared for cell in (c.a, c.b) if cell.averaging == "none"}
     for c in compared:
         if c.metric in _METRICS:
             winner = {"better": c.a, "worse": c.b, "": None}[c.verdict.model]
@@ -45,9 +48,10 @@ def best_averages(compared: Sequence[Comparison]) -> list[Average]:
     for by_metric in won.values():
         winners = {metric: _winners(of_cells) for metric, of_cells in by_metric.items()}
         valid = winners["nll_valid"]
-        if valid:
-            model = min(valid, key=lambda cell: valid[cell].mean)
-            best += [averages[model] for averages in winners.values() if model in averages]
+        lowest = min((average.mean for average in valid.values()), default=math.inf)
+        for model, average in valid.items():
+            if average.mean == lowest or model not in exact:
+                best += [averages[model] for averages in winners.values() if model in averages]
     return best
 
 

@@ -29,9 +29,13 @@ def unreliable_notes(cells: Sequence[Cell], numbers: Sequence[Average]) -> list[
 
 
 def weight_values(nll: Average | None) -> list[Value]:
-    """Effective sample size, and share of sentences whose weights have a heavy tail."""
+    """Effective sample size, and share of sentences whose weights have a heavy tail.
+
+    Beside the share stands in how many of the runs it is too large, if it is not so in all or none.
+    """
     ess, above = (nll.ess, nll.khat_above) if nll else (None, None)
-    return [None if ess is None else f"{ess:.0f}", None if above is None else f"{above:.1%}"]
+    runs = f" ({nll.heavy_runs}/{nll.n})" if nll and _mixed(nll) else ""
+    return [None if ess is None else f"{ess:.0f}", None if above is None else f"{above:.1%}{runs}"]
 
 
 def weight_notes(cells: Sequence[Cell], estimates: Container[str] | None = None) -> list[str]:
@@ -52,6 +56,7 @@ def weight_notes(cells: Sequence[Cell], estimates: Container[str] | None = None)
         notes.append(
             "ESS: effective number of the S importance samples, mean over sentences; k>0.7: share of "
             "sentences whose importance weights have a Pareto shape above 0.7"
+            + (", and in how many of the runs it exceeds 5%" if any(map(_mixed, weighted)) else "")
         )
     notes += unreliable_notes(cells, weighted)
     if any(average.ess is not None and average.khat_above is None for average in weighted):
@@ -61,6 +66,10 @@ def weight_notes(cells: Sequence[Cell], estimates: Container[str] | None = None)
     if any(average.ess is None for average in weighted):
         notes.append("ESS and k>0.7 are not recorded in results of earlier versions")
     return notes
+
+
+def _mixed(average: Average) -> bool:
+    return 0 < average.heavy_runs < average.n
 
 
 def reading_notes(cells: Sequence[Cell], datasets: Sequence[str]) -> list[str]:

@@ -94,6 +94,7 @@ def unused_latents(cells: Sequence[Cell]) -> Iterable[str]:
             f"KL annealing (β up to {weight}), before the KL had its full weight, so this need not be "
             "posterior collapse"
         )
+    yield from _tested_while_annealing(cells)
     if decoders:
         yield (
             f"{in_most}: {_rows(decoders)}; but the decoder reads z: the importance-weighted number "
@@ -101,6 +102,17 @@ def unused_latents(cells: Sequence[Cell]) -> Iterable[str]:
         )
     if mixed:
         yield f"runs in which {little}, so that means mix two kinds of runs: {capped(mixed, ', ')}"
+
+
+def _tested_while_annealing(cells: Sequence[Cell]) -> Iterable[str]:
+    """Count the runs tested within KL annealing of the cells of which no other note says it."""
+    rows = [cell for cell in cells if cell.shown and cell.annealing_runs and cell.tested_kl_weight is None]
+    if rows:
+        counts = [f"{_row(cell)} {cell.annealing_runs} of {cell.counts.done}" for cell in rows]
+        yield (
+            "tested at an epoch within KL annealing, before the KL had its full weight in training: "
+            f"{capped(counts, ', ')}"
+        )
 
 
 def _row(cell: Cell) -> str:

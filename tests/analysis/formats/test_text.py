@@ -316,7 +316,7 @@ def test_latex_sets_only_the_given_averages_in_bold() -> None:
     table = Table("T", (PLAIN,), (Line("ours", "a", (best,)), Line("ours", "b", (other,))), ())
     text = latex_table(table, best=[best], style="plain", label="t")
     assert "a & \\textbf{101.2$\\pm$0.5} \\\\\nb & 101.2$\\pm$0.5 \\\\" in text
-    assert "Bold: the numbers of the model with the lowest tightest bound" in text
+    assert "Bold: the numbers of each model with a verdict in its favour" in text
     assert "bold" not in latex_table(table, best=None, style="plain", label="t").lower()
 
 

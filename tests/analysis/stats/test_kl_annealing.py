@@ -98,6 +98,7 @@ def test_most_runs_decide_whether_a_cell_was_tested_within_annealing(
     (cell,) = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
     assert cell.tested_kl_weight == (None if weight is None else pytest.approx(weight))
     assert cell.collapsed == (mi < 0.1 and weight is None)
+    assert cell.annealing_runs == sum(epoch < 10 for epoch in best)
 
 
 def test_the_last_epoch_of_a_run_may_be_held_to_the_full_kl_though_its_best_was_not(

@@ -117,6 +117,18 @@ def test_diagnostics_of_several_runs_are_averaged_over_those_that_recorded_them(
     iw = cell.averages["nll_iw"]
     assert (iw.khat_above, iw.ess, iw.unreliable) == (pytest.approx(0.07), 312.4, True)
     assert iw.mc_stderrs == (0.2, 0.2, 0.05)
+    assert iw.heavy_runs == 1
+
+
+def test_a_mean_that_hides_unreliable_runs_says_how_many(tmp_path: Path, write_run: WriteRun) -> None:
+    for L, shares in ((1, (0.02, 0.07, 0.03)), (2, (0.02, 0.05, 0.03)), (3, (0.2, 0.3, 0.4))):
+        for seed, above in enumerate(shares):
+            write_run("lstm-vae", L, seed=seed, estimates=VAE | {"nll_iw": weighted(101.0, above)})
+    table = bounds_table(cells(tmp_path), "ptb")
+    at = [column.name for column in table.columns].index("k>0.7")
+    shown = [line.values[at] for line in table.lines if line.values and line.values[at]]
+    assert shown == ["4.0% (1/3)", "3.3%", "30.0%"]
+    assert any("in how many of the runs it exceeds 5%" in note for note in table.notes)
 
 
 def test_results_without_diagnostics_are_shown_as_before_with_a_note(

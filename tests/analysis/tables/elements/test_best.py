@@ -58,6 +58,13 @@ def test_a_model_that_another_beats_in_any_metric_is_bold_in_none() -> None:
     assert [average is bound for average in best_averages(compared)] == [True]
 
 
+def test_two_models_that_beat_the_language_model_by_bounds_are_both_bold() -> None:
+    """Which of them is better would follow from two bounds."""
+    cells = [cell("lstm-lm", 0, 100.0, 12), cell("lstm-iwae", 5, 90.0, 12), cell("lstm-iwae", 10, 91.0, 12)]
+    best = {id(found) for found in best_averages(compare_all(cells, np.random.default_rng(0)))}
+    assert best == {id(found.averages["nll_elbo"]) for found in cells[1:]}
+
+
 def test_a_baseline_of_an_undecided_comparison_is_not_bold() -> None:
     """It beats another variant of itself, but a bound above it shows nothing."""
     cells = [cell("lstm-lm", 0, 100.0, 12), cell("lstm-lm", 0, 105.0, 12, variant="b")]

@@ -1,0 +1,42 @@
+"""The simulation of errors: its weights have a mean of 1, and its ratios are those of loops by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from weight_errors import CASES, main, ratios
+
+
+@pytest.mark.parametrize("name", list(CASES)[:4])
+def test_the_weights_have_a_mean_of_1(name):
+    w = np.exp(CASES[name](np.random.default_rng(0), (400, 1000)))
+    if name.endswith("2"):  # so heavy a tail that the mean is found from its logarithms: E log w = -σ²/2
+        assert np.log(w).mean() == pytest.approx(-2, abs=0.02)
+        return
+    assert w.mean() == pytest.approx(1, abs=0.02)
+
+
+def test_the_ratios_are_those_of_a_loop_by_hand():
+    log_w = torch.from_numpy(np.random.default_rng(3).normal(0, 0.7, (30, 40)))
+    values, deltas, jackknives = [], [], []
+    for column in log_w.T.tolist():
+        w = [math.exp(v) for v in column]
+        mean = math.fsum(w) / 30
+        values.append(math.log(mean))
+        deltas.append(math.fsum((x - mean) ** 2 for x in w) / 29 / 30 / mean**2)
+        left = [math.log((math.fsum(w) - x) / 29) for x in w]
+        centre = math.fsum(left) / 30
+        jackknives.append(29 / 30 * math.fsum((v - centre) ** 2 for v in left))
+    spread = np.std(values, ddof=1)
+    _, delta, jackknife = ratios(log_w)
+    assert delta == pytest.approx(spread / math.sqrt(np.mean(deltas)), rel=1e-9)
+    assert jackknife == pytest.approx(spread / math.sqrt(np.mean(jackknives)), rel=1e-9)
+
+
+def test_the_command_prints_a_row_for_each_case(capsys):
+    assert main(["--samples", "50", "--estimates", "40"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in CASES)
+    assert main(["--samples", "1"]) == 2
+    assert capsys.readouterr().err == "error: --samples, --estimates: give at least 2 of each\n"
