@@ -12,6 +12,7 @@ import tyro
 
 from lvae_core.errors import InputError, check_distinct
 from lvae_core.protocols import Protocol
+from lvae_core.systems import SYSTEMS, recipe
 from sweeps.options import (
     DATASETS_HELP,
     SYSTEMS_HELP,
@@ -144,6 +145,12 @@ class Options:
         names = base.systems if self.systems is None else dict.fromkeys(self.systems, (1,))
         systems = {name: base.systems.get(name, samples) for name, samples in names.items()}
         if self.num_samples is not None:
+            if systems and all(recipe(name).encoder == "none" for name in systems if name in SYSTEMS):
+                raise InputError(
+                    f"--num-samples {' '.join(map(str, self.num_samples))}: "
+                    f"{' and '.join(systems)} {'has' if len(systems) == 1 else 'have'} no latent variable; "
+                    "leave it out"
+                )
             systems = dict.fromkeys(systems, self.num_samples)
         given = self.given_fields()
         for name in (field_of(setting) for settings in base.zips for setting in settings):

@@ -35,8 +35,10 @@ from rich.console import Console
 
 from lvae_core.command import exit_status
 from lvae_core.data.corpus import data_hashes
+from lvae_core.errors import InputError
 from lvae_core.messages import command_here, next_line, notices_held_back
-from lvae_core.run_folder.study import open_study
+from lvae_core.run_folder.search_record import holds_search
+from lvae_core.run_folder.study import Study, open_study
 from sweeps.grid_options import LISTS, Options
 from sweeps.guardian import closing_with
 from sweeps.launching.progress.display import console, unless_quiet
@@ -106,10 +108,12 @@ def run(options: Options, *, again: str) -> int:
             check_declarable(study, configs, options.declare_seeds)
         configs, corpora = load_corpora(configs, options.launch.data_dir, study, given=given)
         plan = look_up(configs, corpora, study)
+        todo = runs_to_start(plan, options.launch)
+        if not options.list_runs:
+            check_no_search(study, todo)
+        if starts := bool(todo) and not (options.dry_run or options.list_runs):
+            check_surroundings(options.launch, study)
     workload = Workload(plan=plan, corpora=corpora, study=study, resources=options.launch.resources())
-    starts = not (options.dry_run or options.list_runs) and bool(runs_to_start(plan, options.launch))
-    if starts:
-        check_surroundings(options.launch, study)
     dry_option = "--dry-run" if options.dry_run else "--list" if options.list_runs else ""
     notes += declaration_note(study, configs, options.declare_seeds, dry_option=dry_option)
     notes.append(annealing_note(configs, corpora))
@@ -148,6 +152,15 @@ def print_lines(out: Console, lines: Sequence[str]) -> None:
     """Print lines unless the command is quiet."""
     for line in lines:
         print_line(unless_quiet(out), line)
+
+
+def check_no_search(study: Study, todo: Sequence[PlannedRun]) -> None:
+    """Raise InputError if runs would be trained among the trials of a search, which its report counts."""
+    if any(not run.evaluation for run in todo) and holds_search(study):
+        raise InputError(
+            f"{study.given}: holds the trials of a search, and a grid's runs would be taken for some; give "
+            "another --study"
+        )
 
 
 def dry_run(options: Options, workload: Workload, out: Console) -> None:

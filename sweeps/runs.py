@@ -42,7 +42,7 @@ from lvae_core.config import FIELD_TYPES
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, first_of, numbered
 from lvae_core.run_folder.folder import DamagedError, RunFolder
-from lvae_core.run_folder.names import RunName
+from lvae_core.run_folder.names import RunName, check_study_name
 from lvae_core.run_folder.planned_runs import FILE as PLANNED_RUNS
 from lvae_core.run_folder.planned_runs import read_planned_runs
 from lvae_core.run_folder.study import Study
@@ -102,9 +102,13 @@ def act(options: Options, console: Console) -> int:
         InputError: the study, the selection or the target cannot be used.
     """
     root = _root(options.study)
+    if options.to is not None and options.action != "move":
+        raise InputError(f"{options.action} --to {options.to}: only move has a target; leave it out")
     runs, wanted = runs_of(root), selection(options.where)
     if not runs:
         _check_no_storage(options.study, root)
+        if (root / "train.txt").exists():
+            raise InputError(f"{options.study}: is a dataset, with train.txt in it; give a study")
     check_values(wanted, runs)
     chosen = select(runs, wanted)
     if options.action == "list":
@@ -261,6 +265,7 @@ def _target(options: Options, root: Path) -> Path:
         raise InputError(f"--to {options.to}: is a file; give the folder of a study")
     if (target / "train.txt").exists():
         raise InputError(f"--to {options.to}: is a dataset, with train.txt in it; give a study")
+    check_study_name(place.name, "--to: the name of a study cannot be ")
     return target
 
 

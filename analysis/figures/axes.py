@@ -211,11 +211,14 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     )
     inches = figure.get_figwidth() / len(varied) - (_BESIDE if len(varied) == 1 else 0.5 * _BESIDE)
     legend = _Legend(_others(found.values(), varied, every))
+    ticks: set[str] = set()
     for across, (setting, rows) in zip(axes, found.items(), strict=True):
         for ax, axis in zip(across, varied, strict=True):
             values = _panel(ax, rows, axis, every, looks, legend)
             drawn_cells = [row.cell for row in rows]
-            ax.set_xticks(range(len(values)), axis.names(values, drawn_cells, inches))
+            names = axis.names(values, drawn_cells, inches)
+            ax.set_xticks(range(len(values)), names)
+            ticks.update(names)
             ax.set_xlabel(axis.name(inches))
         across[0].set_title(setting)
         across[0].set_ylabel("tightest bound (test), nats")
@@ -223,6 +226,8 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     drawn = [row.cell for rows in found.values() for row in rows]
     unreliable = any(series.unreliable(series.tightest_of(rows)) for rows in found.values())
     common = marks.common_keys(intervals=marks.has_intervals(drawn), unreliable=unreliable)
+    if not ticks & {cell.short_name for cell in cells}:
+        notes = series.without_key(notes, cells, dataset)  # no letter stands at an axis
     layout.legend(figure, [*legend.systems.values(), *legend.lines(), *common], columns=2, notes=notes)
     return figure
 

@@ -28,6 +28,7 @@ from analysis.tables.elements.table import (
     dataset_title,
     formula_notes,
 )
+from analysis.tables.elements.text_sections import TextNames
 from analysis.tables.notes.substitutes import substitute_notes
 from analysis.tables.notes.unequal_configs import unequal_notes
 from analysis.tables.paper_lines import WEIGHTED
@@ -118,9 +119,11 @@ def reproduction_table(cells: Sequence[Cell], dataset: str) -> Table:
     """Compare a dataset's cells with the published numbers, with a verdict on each."""
     lines: list[Line] = []
     pairs: list[tuple[Cell, Fact]] = []
-    of_dataset = [cell for cell in cells if cell.dataset == dataset and cell.shown]
+    names = TextNames(cells)
+    beside = names.beside_published(cells, dataset)
+    of_dataset = [c for c in cells if c.dataset == dataset and c.shown and names.of(c) == beside]
     for setting in dict.fromkeys(cell.setting for cell in of_dataset):
-        lines.append(Line("heading", setting))
+        lines.append(Line("heading", f"{setting}, {beside}" if beside else setting))
         for cell in (cell for cell in of_dataset if cell.setting == setting):
             for table, metric, name in _PUBLISHED:
                 fact = find(table, dataset, cell.system, cell.num_samples, setting, metric)
@@ -214,6 +217,7 @@ def reach_notes(
     The number of seeds that significance needs is given only for comparisons that seeds could decide. If
     there are several notes, each begins with the headings that it is about, as ``heading`` gives them.
     """
+    notes: dict[str, dict[str, None]] = {}
     reach: dict[tuple[int, int, int, float], list[Comparison]] = {}
     for comparison in shown:
         if comparison.reach is not None:
@@ -222,9 +226,7 @@ def reach_notes(
     for (n, reported, family, corrected), of_size in sorted(reach.items()):
         # Only valid bounds decide on models, so where there are some, the other metrics are not counted.
         counted = [c for c in of_size if c.metric == "nll_valid"] or of_size
-        about = dict.fromkeys(map(heading, of_size)) if heading and len(reach) > 1 else ()
-        note = f"{'; '.join(about)}: " if about else ""
-        note += f"the smallest p of the sign-flip test with {n} seeds is {smallest_p(n):.4g}"
+        note = f"the smallest p of the sign-flip test with {n} seeds is {smallest_p(n):.4g}"
         note += f", and {p_text(corrected)} after Holm over {family} comparisons" if family > 1 else ""
         if open_ := sum(c.verdict.needs_seeds for c in counted):
             what = f"of the {open_} that more seeds can decide" if open_ < len(counted) else "here"
@@ -235,7 +237,9 @@ def reach_notes(
                 "differences of all have one sign: fix their number beforehand; adding seeds until it is "
                 "reached gives false calls (12% when looking at 6 to 12)"
             )
-        yield note
+        notes.setdefault(note, {}).update(dict.fromkeys(map(heading, of_size) if heading else ()))
+    for note, about in notes.items():
+        yield f"{'; '.join(about)}: {note}" if len(notes) > 1 and about else note
 
 
 def _pair_line(comparison: Comparison) -> Line:

@@ -33,14 +33,14 @@ from analysis.tables.elements.table import (
 )
 
 _METHOD = (
-    "NLL per char: (NLL in words + spelling) x sentences / characters of the test split, in nats; a "
-    "space or the end of a line is a character. Spelling: nats per sentence for the letters of unknown "
-    "words, by a model of letters that follows from the training text and the vocabulary alone. If the "
-    "NLL in words is a bound, so is this number, and two bounds decide nothing. No difference here is "
-    "tested, and a vocabulary chosen by the test split has a number that is likely too low"
+    "NLL per char, with its 95%: (NLL per sentence + spelling) x sentences / characters of the test split, "
+    "in nats; a space or the end of a line is a character. Spelling: nats per sentence for the letters of "
+    "unknown words, by a model of letters that follows from the training text and the vocabulary alone. If "
+    "the NLL per sentence is a bound, so is this number, and two bounds decide nothing. No difference here "
+    "is tested, and a vocabulary chosen by the test split has a number that is likely too low"
 )
 
-_PER_KNOWN_WORD = "per known word"
+_PER_KNOWN_WORD = "NLL per known word"
 
 _KNOWN = (
     f"{_PER_KNOWN_WORD}: (NLL - what unknown words cost) / tokens that the vocabulary lists, </s> "
@@ -63,14 +63,14 @@ def spelled_table(cells: Sequence[Cell], dataset: str) -> Table:
                 *map(_line, together),
             ]
     key = variant_key(cells, dataset)
-    known = (_KNOWN,) if any(line.values and line.values[2] is not None for line in lines) else ()
+    known = (_KNOWN,) if any(line.values and line.values[4] is not None for line in lines) else ()
     notes = (*legend(lines), *key, _METHOD, *known, *_left_out(of_dataset)) if lines else ()
     columns = (
         Column("NLL per char", decimals=3),
         Column("95%"),
+        Column("NLL per sentence"),
+        Column("spelling per sentence"),
         Column(_PER_KNOWN_WORD, decimals=3),
-        Column("NLL in words"),
-        Column("spelling"),
         Column("V"),
         Column("n"),
         Column("bound on -log p(text)", text=True),
@@ -109,9 +109,9 @@ def _line(cell: Cell) -> Line:
     values: tuple[Value, ...] = (
         spelled,
         error_text(interval.half_width, 3) if interval else None,
-        per_known_word(cell, text),
         nll,
         f"{text.spelling_nats / text.sentences:.2f}",
+        per_known_word(cell, text),
         f"{text.vocabulary:,}",
         runs_text(cell.counts, nll),
         word,

@@ -30,7 +30,6 @@ from analysis.tables.elements.table import (
     Table,
     cell_label,
     dataset_title,
-    decimals_of_differences,
 )
 from analysis.tables.notes.cells import huge_notes
 from analysis.tables.notes.substitutes import substitute_notes
@@ -110,7 +109,7 @@ def _table(
         lines.append(Line("heading", heading(of_heading[0])))
         lines += [_line(c) for c in of_heading]
         lines += [_half_line(half, metric) for half in halves if half[0].setting == setting]
-    digits = decimals_of_differences((v for line in lines for v in line.values), max(2, decimals))
+    digits = max(2, decimals)  # a difference has more where its error is smaller
     columns = (
         Column("A", decimals=decimals),
         Column("B", decimals=decimals),

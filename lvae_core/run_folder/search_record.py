@@ -95,6 +95,11 @@ def read_recorded_search(study: Study, remedy: str) -> RecordedSearch | None:
     return study.read_sealed(FILE, RecordedSearch.from_dict, remedy)
 
 
+def holds_search(study: Study) -> bool:
+    """Whether a study is that of a search. Raises OSError if the storage cannot be read."""
+    return study.store.exists(FILE)
+
+
 def write_recorded_search(study: Study, record: RecordedSearch) -> None:
     """Write the record of a study; raises OSError if the storage cannot be written."""
     study.store.write(FILE, seal(record.to_dict()))

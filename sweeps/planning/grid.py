@@ -290,7 +290,8 @@ def _check_corpora(configs: Iterable[RunConfig]) -> None:
                 found = ", ".join(map(str, sorted(values)))
                 raise InputError(
                     f"--set {field}: {config.dataset} with the values {found}, but all runs of a grid read "
-                    "the same corpus; give one value, and start a second grid with the other"
+                    "the same corpus; give one value, and start a second grid with the other, in the same "
+                    "--study"
                 )
 
 

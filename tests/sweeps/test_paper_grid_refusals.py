@@ -85,6 +85,10 @@ def test_a_folder_that_ray_cannot_use_is_one_line_before_anything_is_written(
         ([*TOY, "--systems", "lstm-va"], "did you mean 'lstm-vae'"),
         ([*TOY, "--settings", "standart"], "did you mean 'standard'"),
         ([*TOY, "--num-samples", "0"], "num_samples = 0: must be at least 1"),
+        (
+            [*TOY, "--systems", "lstm-lm", "--num-samples", "5"],
+            "--num-samples 5: lstm-lm has no latent variable; leave it out",
+        ),
         (["--datasets", "toy", "--seeds", "0"], "--seeds 0: must be at least 1"),
         (["--datasets", "toy", "--seeds", "three"], "--seeds three: not a list of seeds; give a number"),
         (["--datasets", "toy", "--seeds", "3", "7"], "without blanks: --seeds 3,7"),

@@ -535,6 +535,15 @@ def test_a_selection_without_runs_is_no_error(study: Path, capsys: pytest.Captur
             ("move", "{study}", "--where", "seed=1", "--to", "{study}-text"),
             "is a dataset, with train.txt in it",
         ),
+        (("list", "{study}-text"), "is a dataset, with train.txt in it; give a study"),
+        (
+            ("move", "{study}", "--where", "seed=1", "--to", "{study}-2/a b"),
+            "--to: the name of a study cannot be 'a b': use letters, digits",
+        ),
+        (
+            ("delete", "{study}", "--where", "seed=1", "--to", "{study}-2", "--yes"),
+            "only move has a target; leave it out",
+        ),
         (("move", "{study}", "--where", "seed=1", "--to", f"{{study}}-2/{RUN}"), f"{RUN} is a run; give a"),
         (
             ("move", "{study}", "--where", "seed=1", "--to", f"{{study}}-2/{RUN}/in"),

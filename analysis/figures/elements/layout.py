@@ -29,8 +29,8 @@ _NAMES = 1.9
 _TITLE, _LEGEND, _TICKS = 11.0, 8.0, 8.5
 """Sizes of text in points."""
 
-_HANDLE = 2.4
-"""Length of a legend's lines, in units of its text size."""
+_HANDLE = 4.2
+"""Length of a legend's lines, in units of its text size: long enough for a whole dash and dot."""
 
 _MARGIN = 0.12
 """Inches that stay free at each side of titles and legends."""
@@ -106,7 +106,7 @@ def _legend(
     """A legend whose notes and keys wrap to ``room`` inches."""
     heading = _note_lines(notes, room)
     if len(heading) > _MOST_NOTE_LINES:
-        heading = [*_whole_notes(notes, room, _MOST_NOTE_LINES - 1), "and more, in report.md"]
+        heading = [*_whole_entries(notes, room, _MOST_NOTE_LINES - 1), "and more, in report.md"]
     shown: dict[str, Any] = {"title": "\n".join(heading)} if heading else {}
     # The room of a key without its text: its line, the space beside it and that between columns.
     beside = (_HANDLE + 0.8) * _LEGEND / 72
@@ -129,10 +129,21 @@ def _note_lines(notes: Sequence[str], room: float) -> list[str]:
     return wrap("\n".join(notes), room, _LEGEND).split("\n") if notes else []
 
 
-def _whole_notes(notes: Sequence[str], room: float, most: int) -> list[str]:
-    """The lines of as many notes as fit into ``most`` lines; of a single note that does not, the first."""
-    fitting = (_note_lines(notes[:count], room) for count in range(len(notes), 0, -1))
-    return next((lines for lines in fitting if len(lines) <= most), _note_lines(notes[:1], room)[:most])
+def _whole_entries(notes: Sequence[str], room: float, most: int) -> list[str]:
+    """The lines of as many entries of notes, between semicolons, as fit into ``most`` lines.
+
+    Of a first entry that does not fit, the first lines.
+    """
+    kept: list[str] = []
+    for note in notes:
+        entries = note.split("; ")
+        fitting = ("; ".join(entries[:count]) for count in range(len(entries), 0, -1))
+        part = next((p for p in fitting if len(_note_lines([*kept, p], room)) <= most), None)
+        if part is not None:
+            kept.append(part)
+        if part != note:
+            break
+    return _note_lines(kept or notes[:1], room)[:most]
 
 
 def _grow(figure: Figure, inches: float) -> None:

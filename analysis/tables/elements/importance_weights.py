@@ -13,9 +13,9 @@ from analysis.tables.elements.table import Value, cell_label, dataset_title
 from analysis.tables.notes.capped import capped
 
 _UNRELIABLE = (
-    "unreliable: the Pareto shape is above 0.7 in more than 5% of the sentences, so a few draws decide the "
-    "number, or there are too few draws to tell; what is a bound is an upper bound in expectation only, "
-    "and one run may lie far from its expectation"
+    "unreliable: the Pareto shape is above 0.7 in more than 5% of the sentences, so a few draws, seen or "
+    "not, may decide the number, or there are too few draws to tell; what is a bound is an upper bound in "
+    "expectation only, and one run may lie far from its expectation"
 )
 _MORE_SAMPLES = ". More importance samples help: --set iw_samples=5000"
 _OF_TRIALS = ". Trials of a search are tested with few importance samples"

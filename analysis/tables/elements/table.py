@@ -261,17 +261,11 @@ def marks_of(lines: Sequence[Line]) -> list[str]:
     return notes
 
 
-def decimals_of_differences(values: Iterable[Value], least: int = 1) -> int:
-    """The decimals of a column of differences: ``least``, or as many as show the error of each.
-
-    A difference that they would round to 0 gets more, but no more than its two numbers have.
-    """
-    found = (difference_decimals(value, least) for value in values if isinstance(value, Difference))
-    return max(found, default=least)
-
-
 def difference_decimals(difference: Difference, least: int = 1) -> int:
-    """The decimals of one difference; see :func:`decimals_of_differences`."""
+    """The decimals of a difference: ``least``, or as many as show its error.
+
+    One that they would round to 0 gets more, but no more than its two numbers have.
+    """
     digits = decimals(difference.interval.half_width if difference.interval else None, least)
     numbers = (difference.a, difference.b)
     most = max((decimals(n.std, least) for n in numbers if isinstance(n, Average)), default=digits)

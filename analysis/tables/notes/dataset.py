@@ -70,7 +70,6 @@ def details(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> list[st
     of_dataset = [cell for cell in cells if cell.dataset == dataset]
     return [
         *variants(of_dataset),
-        *other_objectives(of_dataset),
         *monte_carlo(of_dataset),
         *evaluations.shown(done),
     ]

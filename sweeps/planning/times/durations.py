@@ -253,7 +253,10 @@ class SteadyEnd:
     """
 
     _SHARE, _LEAST, _MOST = 0.2, 5.0, 60.0
-    """The seconds in which most of a change is followed, as a share of those to go, and their limits."""
+    """The seconds in which most of a change is followed, as a share of those to go, and their limits.
+
+    By the old estimate or the new one, whichever is lower: near the end a wrong one must not stay.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -268,7 +271,8 @@ class SteadyEnd:
         now = self._now()
         weight = 1.0
         if self._updated is not None:
-            slowness = min(max(self._SHARE * (self._end - now), self._LEAST), self._MOST)
+            left = min(self._end - now, estimate)
+            slowness = min(max(self._SHARE * left, self._LEAST), self._MOST)
             weight = 1.0 - math.exp((self._updated - now) / slowness)
         self._end += weight * (now + estimate - self._end)
         self._updated = now

@@ -127,6 +127,17 @@ def dashes(line: Line2D) -> tuple[float, ...]:
     return tuple(round(length / line.get_linewidth(), 3) for length in lengths or ())
 
 
+def test_a_figure_without_letters_has_no_key_to_them(tmp_path: Path, write_run: WriteRun) -> None:
+    for dropout in (0.3, 0.5):
+        for size in (8, 16):
+            estimates = {"nll": 100.0 - size, "ppl": 90.0}
+            write_run("lstm-lm", dataset="toy", dropout=dropout, batch_size=size, estimates=estimates)
+    cells = mark_shown(average_cells(collect([open_source(str(tmp_path / "study"))]).frame))
+    assert variant_key(cells, "toy"), "tables have letters"
+    (legend,) = drawn(axes, cells, "toy").legends
+    assert "A:" not in legend.get_title().get_text()
+
+
 def test_without_a_varied_field_there_is_no_figure_of_it(cells: list[Cell]) -> None:
     assert axes.varied_axes(cells, "ptb") == []
     assert axes.draw(cells, "ptb") is None

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from analysis.formats.markdown import markdown
+from analysis.published.catalogue import use
 from analysis.reading.collect import Runs, collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
@@ -196,3 +197,27 @@ def test_another_vocabulary_is_not_compared_with_the_published_numbers(
     assert any(line.kind == "difference" for line in table.lines) == compared
     rows = [row for row in table.csv_rows() if row.get("n") and row["metric"] == "nll"]
     assert [row.get("difference") is not None for row in rows] == [compared]
+
+
+def test_one_text_of_several_is_set_against_numbers_of_the_users_own(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    """Which vocabulary they are of is not known, but they cannot be of both."""
+    file = tmp_path / "own.csv"
+    file.write_text(
+        "dataset,source,system,num_samples,setting,metric,mean,std,table,beside\n"
+        "mine,me2026,LSTM-LM,,standard,nll,20,1,2,yes\n"
+    )
+    for count, seeds in ((1, 3), (2, 2)):
+        for seed in range(seeds):
+            estimates = {"nll": 19.0 + seed, "ppl": 9.0}
+            write_run("lstm-lm", seed=seed, dataset="mine", estimates=estimates, min_count=count)
+    use([str(file)])
+    try:
+        (table,) = compose(read(tmp_path)).reproductions
+    finally:
+        use()
+    heading, *lines = table.lines
+    assert heading.label == "standard, text 1"
+    (row,) = [line for line in lines if line.kind == "ours"]
+    assert row.values[1] == "3", "the runs of the text with the most"

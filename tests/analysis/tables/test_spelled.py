@@ -74,7 +74,7 @@ def test_nll_per_known_word_leaves_out_what_unknown_words_cost(tmp_path: Path, w
     write(write_run, 9000, [101.0, 103.0], 500.0, unknown_words=4.0)
     write(write_run, 100, [40.0, 42.0], 300_000.0, unknown_words=12.0)
     (table,) = report_of(tmp_path).spelled
-    at = [column.name for column in table.columns].index("per known word")
+    at = [column.name for column in table.columns].index("NLL per known word")
     known = 82_430 - 8_243  # a tenth is unknown
     found = [line.values[at].values for line in table.lines[1:]]  # type: ignore[union-attr]
     expected = [
@@ -102,7 +102,7 @@ def test_of_a_model_with_latent_samples_it_is_a_valid_elbo(tmp_path: Path, write
                 max_vocabulary=size,
             )  # fmt: skip
     (table,) = report_of(tmp_path).spelled
-    at = [column.name for column in table.columns].index("per known word")
+    at = [column.name for column in table.columns].index("NLL per known word")
     for line in table.lines[1:]:
         nll = 60.0 if "AVG" in line.label else 50.0
         found = line.values[at].mean  # type: ignore[union-attr]
@@ -113,8 +113,8 @@ def test_results_that_lack_the_cost_have_no_such_column(tmp_path: Path, write_ru
     write(write_run, 9000, [101.0, 103.0], 500.0)
     write(write_run, 100, [40.0, 42.0], 300_000.0)
     (table,) = report_of(tmp_path).spelled
-    assert "per known word" not in [column.name for column in table.columns]
-    assert not any("per known word" in note for note in table.notes)
+    assert "NLL per known word" not in [column.name for column in table.columns]
+    assert not any("NLL per known word" in note for note in table.notes)
 
 
 @pytest.mark.parametrize("spelling", [None, 700.0])

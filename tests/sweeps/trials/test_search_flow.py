@@ -529,3 +529,22 @@ def test_a_fresh_seed_beyond_the_limit_is_refused_before_anything_starts(text, c
     assert main([*COMMAND, "--seed", "999999999999999999"]) == 2
     assert "below 10**18" in capsys.readouterr().err.splitlines()[-1]
     assert not (text / "runs").exists()
+
+
+def test_a_grid_trains_no_run_among_the_trials_of_a_search(text, capsys):
+    """Its report would count them, and call runs of other systems trials."""
+    assert main(changed(COMMAND, "--trials", "2", "--best", "1", "--seeds", "0")) == 0
+    (study,) = {path.parent for path in text.rglob(".search.json")}
+    before = sorted(study.iterdir())
+    capsys.readouterr()
+    words = ["--datasets", "text", "--systems", "lstm-lm", "--study", study.name, *SMALL]
+    for more in ([], ["--dry-run"]):
+        assert grid([*words, *more]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.splitlines()[-1] == (
+            f"error: runs/{study.name}: holds the trials of a search, and a grid's runs would be taken for "
+            "some; give another --study"
+        )
+    assert sorted(study.iterdir()) == before
+    assert grid([*words, "--list"]) == 0

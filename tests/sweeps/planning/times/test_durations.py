@@ -158,6 +158,16 @@ def test_an_estimate_that_jumps_is_followed_slowly_and_one_that_lasts_is_reached
     assert end.seconds_left(70.0) == 70.0, "after an unknown end a new estimate counts whole"
 
 
+def test_a_rest_that_turns_out_short_is_shown_before_it_is_over():
+    """As if the first, long runs had stood for the many short ones at the end."""
+    now = [0.0]
+    end = SteadyEnd(lambda: now[0])
+    end.seconds_left(160.0)
+    for now[0] in (2.0, 4.0, 6.0, 8.0, 10.0):
+        shown = end.seconds_left(22.0 - now[0])
+    assert shown < 3 * 12.0
+
+
 def test_a_short_rest_is_followed_faster_than_a_long_one():
     now = [0.0]
     for first, least in ((20.0, 0.8), (7200.0, 0.1)):
