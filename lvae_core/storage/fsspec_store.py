@@ -37,11 +37,14 @@ _MARK = "writer"
 _S3_CONFIG = {"retries": {"mode": "standard", "total_max_attempts": 2}}
 _S3_RETRIES = 1
 
+_OF_AWS = "; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+
+# Errors of libraries that lack credentials, and what to do.
 _NO_ACCESS = {
-    "NoCredentialsError",
-    "PartialCredentialsError",
-    "DefaultCredentialsError",
-    "TokenRetrievalError",
+    "NoCredentialsError": _OF_AWS,
+    "PartialCredentialsError": _OF_AWS,
+    "DefaultCredentialsError": "; run `gcloud auth application-default login`",
+    "TokenRetrievalError": "; log in again",
 }
 _NEVER_VALID = {"ParamValidationError"}
 # S3's codes for data damaged in transfer: s3fs reports an invalid argument, but a retry may succeed.
@@ -212,7 +215,7 @@ def _translated_errors() -> Iterator[None]:
         raise
     except Exception as error:
         kind = type(error).__name__
-        line = f"{kind}: {reason(error)}"
+        line = f"{kind}: {reason(error)}{_NO_ACCESS.get(kind, '')}"
         if kind in _NO_ACCESS or getattr(error, "code", None) in (401, 403):
             raise PermissionError(line) from error
         if kind in _NEVER_VALID or isinstance(error, ValueError | TypeError | NotImplementedError):

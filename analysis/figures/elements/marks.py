@@ -290,7 +290,7 @@ def common_keys(
     if hollow:
         keys.append(key("hollow: not a bound", MUTED, "o", hollow=True, size=7))
     if unreliable:
-        label = "unreliable: it hangs on few draws"
+        label = "unreliable: few draws may decide it"
         keys.append(
             Line2D([], [], color=INK, ls="None", marker=_glyph(UNRELIABLE), ms=8, mew=0, label=label)
         )

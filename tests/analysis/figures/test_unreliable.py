@@ -51,7 +51,7 @@ def test_an_unreliable_number_has_a_question_mark_and_a_legend_entry(
     assert sign.get_text() == marks.UNRELIABLE == "?"
     assert sign.xy[1] == pytest.approx(104.0)
     assert any(sign.xy == pytest.approx(mark[:2]) for mark in means_of(figure.axes[0]))
-    assert "unreliable: it hangs on few draws" in entries(figure)
+    assert "unreliable: few draws may decide it" in entries(figure)
 
 
 @pytest.mark.parametrize("module", FIGURES)

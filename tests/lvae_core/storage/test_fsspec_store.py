@@ -92,7 +92,11 @@ LIBRARY_ERRORS = [
     (HttpError(403), PermissionError, "HttpError: words of the server, 403"),
     (HttpError(503), OSError, "HttpError: words of the server, 503"),
     (OSError("Forbidden: b/x/o/y\nNo access"), PermissionError, "Forbidden: b/x/o/y No access"),
-    (NoCredentialsError("none"), PermissionError, "NoCredentialsError: none"),
+    (
+        NoCredentialsError("none"),
+        PermissionError,
+        "NoCredentialsError: none; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    ),
     (RuntimeError("odd\n  words"), OSError, "RuntimeError: odd words"),
     (ValueError("Bad Request"), OSError, "[Errno 22] ValueError: Bad Request"),
     (TimeoutError("late"), TimeoutError, "late"),

@@ -198,7 +198,10 @@ def test_missing_credentials_are_a_permission_error(s3, monkeypatch):
     monkeypatch.setitem(fsspec.config.conf, "s3", {"config_kwargs": {"connect_timeout": 2}})
     error = error_of(lambda: open_store(f"{s3.url}/root").write("a", b""))
     assert isinstance(error, PermissionError)
-    assert str(error) == "NoCredentialsError: Unable to locate credentials"
+    assert (
+        str(error)
+        == "NoCredentialsError: Unable to locate credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+    )
 
 
 def test_a_creation_whose_response_was_lost_counts_as_created(store, s3):
