@@ -198,9 +198,9 @@ def test_missing_credentials_are_a_permission_error(s3, monkeypatch):
     monkeypatch.setitem(fsspec.config.conf, "s3", {"config_kwargs": {"connect_timeout": 2}})
     error = error_of(lambda: open_store(f"{s3.url}/root").write("a", b""))
     assert isinstance(error, PermissionError)
-    assert (
-        str(error)
-        == "NoCredentialsError: Unable to locate credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+    assert str(error) == (
+        "NoCredentialsError: Unable to locate credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+        "or AWS_PROFILE"
     )
 
 
