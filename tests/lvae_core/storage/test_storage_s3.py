@@ -199,8 +199,8 @@ def test_missing_credentials_are_a_permission_error(s3, monkeypatch):
     error = error_of(lambda: open_store(f"{s3.url}/root").write("a", b""))
     assert isinstance(error, PermissionError)
     assert str(error) == (
-        "NoCredentialsError: Unable to locate credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-        "or AWS_PROFILE"
+        "NoCredentialsError: Unable to locate credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        ", or AWS_PROFILE"
     )
 
 
