@@ -46,6 +46,9 @@ def gaussian(dimensions: int, variance: float) -> Draw:
     return lambda rng, size: (1 - variance) * rng.chisquare(dimensions, size) / 2 + constant
 
 
+FEWEST_SAMPLES = 21
+"""With fewer there is no tail to fit a shape to."""
+
 CASES = {
     "log-normal, σ = 1": log_normal(1.0),
     "generalised Pareto, shape 0.4": pareto(0.4),
@@ -77,8 +80,8 @@ def run(arguments: Sequence[str]) -> int:
     options = parsed(
         lambda: tyro.cli(Options, args=arguments, prog="weight_errors.py", description=__doc__)
     )
-    if min(options.samples, options.estimates) < 2:
-        raise InputError("--samples, --estimates: give at least 2 of each")
+    if options.samples < FEWEST_SAMPLES or options.estimates < 2:
+        raise InputError(f"--samples, --estimates: give at least {FEWEST_SAMPLES} and 2")
     table = Table(title=f"true spread over reported error, S = {options.samples:,}")
     for heading in ("weights", "sentences with k̂ > 0.7", "to stderr", "to jackknife"):
         table.add_column(heading, justify="left" if heading == "weights" else "right")

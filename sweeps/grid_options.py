@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Literal
@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from lvae_core.errors import InputError, check_distinct
+from lvae_core.messages import listed
 from lvae_core.protocols import Protocol
 from lvae_core.systems import SYSTEMS, recipe
 from sweeps.options import (
@@ -127,8 +128,19 @@ class Options:
         grids = [replace(first, also=()), *others]
         if self.datasets is not None:
             grids = self._of_datasets(grids, self.datasets)
-        first, *also = map(self._changed, grids)
-        return replace(first, also=tuple(also))
+        changed = [self._changed(grid) for grid in grids]
+        self._check_samples_read({name for grid in changed for name in grid.systems})
+        return replace(changed[0], also=tuple(changed[1:]))
+
+    def _check_samples_read(self, systems: Collection[str]) -> None:
+        """Raise InputError if ``--num-samples`` is given and no system has a latent variable."""
+        # An unknown name has an error of its own.
+        without = [name for name in SYSTEMS if name in systems and recipe(name).encoder == "none"]
+        if self.num_samples is not None and systems and len(without) == len(systems):
+            raise InputError(
+                f"--num-samples {' '.join(map(str, self.num_samples))}: {listed(without)} "
+                f"{'has' if len(without) == 1 else 'have'} no latent variable; leave it out"
+            )
 
     @staticmethod
     def _of_datasets(grids: Sequence[Grid], datasets: Sequence[str]) -> list[Grid]:
@@ -145,12 +157,6 @@ class Options:
         names = base.systems if self.systems is None else dict.fromkeys(self.systems, (1,))
         systems = {name: base.systems.get(name, samples) for name, samples in names.items()}
         if self.num_samples is not None:
-            if systems and all(recipe(name).encoder == "none" for name in systems if name in SYSTEMS):
-                raise InputError(
-                    f"--num-samples {' '.join(map(str, self.num_samples))}: "
-                    f"{' and '.join(systems)} {'has' if len(systems) == 1 else 'have'} no latent variable; "
-                    "leave it out"
-                )
             systems = dict.fromkeys(systems, self.num_samples)
         given = self.given_fields()
         for name in (field_of(setting) for settings in base.zips for setting in settings):

@@ -45,6 +45,7 @@ from sweeps.launching.progress.display import console, unless_quiet
 from sweeps.launching.session import connected
 from sweeps.options import interrupted_line, parse_options
 from sweeps.outcome import print_next
+from sweeps.planning.former_values import unreadable
 from sweeps.planning.grid import protocol_note
 from sweeps.planning.grids.declared import check_declarable, declaration_note
 from sweeps.planning.grids.files import GridFile
@@ -155,8 +156,16 @@ def print_lines(out: Console, lines: Sequence[str]) -> None:
 
 
 def check_no_search(study: Study, todo: Sequence[PlannedRun]) -> None:
-    """Raise InputError if runs would be trained among the trials of a search, which its report counts."""
-    if any(not run.evaluation for run in todo) and holds_search(study):
+    """Check that no run would be trained among the trials of a search, whose report would count it.
+
+    Raises:
+        InputError: one would, or the storage cannot be read.
+    """
+    try:
+        is_of_search = any(not run.evaluation for run in todo) and holds_search(study)
+    except OSError as error:
+        raise InputError(unreadable(study, error)) from None
+    if is_of_search:
         raise InputError(
             f"{study.given}: holds the trials of a search, and a grid's runs would be taken for some; give "
             "another --study"

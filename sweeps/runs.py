@@ -265,7 +265,8 @@ def _target(options: Options, root: Path) -> Path:
         raise InputError(f"--to {options.to}: is a file; give the folder of a study")
     if (target / "train.txt").exists():
         raise InputError(f"--to {options.to}: is a dataset, with train.txt in it; give a study")
-    check_study_name(place.name, "--to: the name of a study cannot be ")
+    named = target if target.name else place  # such as "."
+    check_study_name(named.name, "--to: the name of a study cannot be ")
     return target
 
 

@@ -188,7 +188,7 @@ def _forget_if_ended(study: Study, plan: Plan) -> None:
 def on_wandb(options: LaunchOptions, study: Study, out: Console) -> contextlib.AbstractContextManager[None]:
     """Mirror the study as the options ask; see :func:`sweeps.wandb_mirror.live.mirrored`.
 
-    It begins before anything about a launch is printed, because without a key nothing is launched.
+    It begins before the plan of a launch is printed, because without a key nothing is launched.
     """
     say = partial(print_line, unless_quiet(out))
     return mirrored(

@@ -18,6 +18,7 @@ from analysis.stats.average import Average
 from analysis.stats.cells import Cell
 from analysis.stats.field_texts import numbers_first
 from analysis.stats.valid_bounds import tightest
+from analysis.tables.elements.shown_variants import variant_key
 from analysis.tables.elements.table import dataset_title, row_label
 
 _MOST_AXES = 4
@@ -227,7 +228,8 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     unreliable = any(series.unreliable(series.tightest_of(rows)) for rows in found.values())
     common = marks.common_keys(intervals=marks.has_intervals(drawn), unreliable=unreliable)
     if not ticks & {cell.short_name for cell in cells}:
-        notes = series.without_key(notes, cells, dataset)  # no letter stands at an axis
+        key = "; ".join(variant_key(cells, dataset))
+        notes = [] if notes == [key] else notes  # no letter stands at an axis, nor in another note
     layout.legend(figure, [*legend.systems.values(), *legend.lines(), *common], columns=2, notes=notes)
     return figure
 

@@ -135,12 +135,6 @@ def prepare(cells: Sequence[Cell], dataset: str, *drawn: str) -> tuple[list[Cell
     return kept, notes + beyond_note(beyond)
 
 
-def without_key(notes: Sequence[str], cells: Sequence[Cell], dataset: str) -> list[str]:
-    """The notes of :func:`prepare` without the names of variants."""
-    key = "; ".join(variant_key(cells, dataset))
-    return [note for note in notes if note != key]
-
-
 def beyond_note(beyond: Sequence[str]) -> list[str]:
     """A note for the figure that names the values that it leaves out; empty without any."""
     return [f"{numbered(len(beyond), 'value')} beyond the axis: {'; '.join(beyond)}"] if beyond else []

@@ -40,8 +40,9 @@ class Average:
     khat_above: float | None = None
     """Share of sentences whose weights have a Pareto shape above 0.7, mean over runs; None if unknown,
     as it is with 20 draws or fewer."""
-    heavy_runs: int = 0
-    """The number of its runs whose own share makes their number unreliable."""
+    heavy_runs: tuple[int, int] = (0, 0)
+    """The number of its runs whose own share makes their number unreliable, and of those that recorded
+    it."""
 
     @property
     def unreliable(self) -> bool:

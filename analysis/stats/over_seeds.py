@@ -116,7 +116,7 @@ class _Numbers:
                 estimate,
                 ess=self._known_mean(name, "ess", positions),
                 khat_above=self._known_mean(name, "khat_above", positions),
-                heavy_runs=sum(is_unreliable(None, x) for x in self._known(name, "khat_above", positions)),
+                heavy_runs=self._heavy_runs(name, positions),
             )
             for name, estimate in found.items()
             if estimate
@@ -129,6 +129,10 @@ class _Numbers:
     def _known_mean(self, name: str, part: str, positions: Sequence[int]) -> float | None:
         known = self._known(name, part, positions)
         return finite_mean(known) if known else None
+
+    def _heavy_runs(self, name: str, positions: Sequence[int]) -> tuple[int, int]:
+        shares = self._known(name, "khat_above", positions)
+        return sum(is_unreliable(None, share) for share in shares), len(shares)
 
     def _known(self, name: str, part: str, positions: Sequence[int]) -> list[float]:
         # A perplexity is computed from the draws of its NLL, which alone records how far to rely on them.

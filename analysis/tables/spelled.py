@@ -46,7 +46,7 @@ _KNOWN = (
     f"{_PER_KNOWN_WORD}: (NLL - what unknown words cost) / tokens that the vocabulary lists, </s> "
     "included, in nats, with unknown words given; by the ELBO if the NLL is not exact, by the joint one if "
     "there are several samples of z. Another vocabulary lists other words, so this number compares no "
-    "vocabularies"
+    "vocabularies. Empty: earlier results do not record what unknown words cost"
 )
 """Not importance-weighted: the weights are of whole sentences."""
 
@@ -139,20 +139,26 @@ def per_known_word(cell: Cell, text: Text) -> Average | None:
 
     An ELBO is a sum over words and a KL, so without the terms of unknown words it bounds the NLL of the
     known ones: -log of E_p(z) of their probabilities' product. None if not all runs of the cell record
-    what unknown words cost.
+    what unknown words cost, and there are some.
     """
-    elbo = JOINT_ELBO.nll if cell.joint_latent else cell.estimate("nll")
-    nll, unknown = cell.averages.get(elbo), cell.averages.get("unknown_words")
-    if nll is None or unknown is None or nll.seeds != unknown.seeds or text.unknown is None:
+    nll = cell.averages.get(JOINT_ELBO.nll if cell.joint_latent else cell.estimate("nll"))
+    if nll is None or text.unknown is None:
         return None
-    known = text.tokens - round(text.tokens * text.unknown)
-    scale = text.sentences / known
+    unknown = cell.averages.get("unknown_words") if text.unknown else _no_cost(nll)
+    if unknown is None or nll.seeds != unknown.seeds:
+        return None
+    scale = text.sentences / (text.tokens - round(text.tokens * text.unknown))
     values = np.subtract(nll.values, unknown.values) * scale
     # Both are of the same draws: their errors add up at most.
     pairs = zip(nll.mc_stderrs, unknown.mc_stderrs, strict=True)
     errors = [math.nan if a is None or b is None else a + b for a, b in pairs]
     found = average(np.array(nll.seeds), values, np.array(errors) * scale)
     return dataclasses.replace(found, runs=nll.runs)
+
+
+def _no_cost(nll: Average) -> Average:
+    """The cost of unknown words, 0 over the seeds of ``nll``, where there are none."""
+    return average(np.array(nll.seeds), np.zeros(nll.n), np.zeros(nll.n))
 
 
 def _scaled(value: float | None, scale: float) -> float | None:

@@ -89,6 +89,12 @@ def test_a_folder_that_ray_cannot_use_is_one_line_before_anything_is_written(
             [*TOY, "--systems", "lstm-lm", "--num-samples", "5"],
             "--num-samples 5: lstm-lm has no latent variable; leave it out",
         ),
+        (
+            [*TOY, "--systems", "lstm-lm", "cnn-lm", "--num-samples", "1", "5"],
+            "--num-samples 1 5: lstm-lm and cnn-lm have no latent variable; leave it out",
+        ),
+        ([*TOY, "--systems", "lstm-va", "--num-samples", "5"], "did you mean 'lstm-vae'"),
+        ([*TOY, "--systems", "lstm-lm", "lstm-va", "--num-samples", "5"], "did you mean 'lstm-vae'"),
         (["--datasets", "toy", "--seeds", "0"], "--seeds 0: must be at least 1"),
         (["--datasets", "toy", "--seeds", "three"], "--seeds three: not a list of seeds; give a number"),
         (["--datasets", "toy", "--seeds", "3", "7"], "without blanks: --seeds 3,7"),

@@ -12,7 +12,8 @@ from analysis.stats.texts import Text
 
 RULE = (
     "Bold: the numbers of each model with a verdict in its favour in every comparison, within one text "
-    "(exact or a valid bound, enough seeds, Holm's correction); bounds of several such models rank none"
+    "(exact or a valid bound, enough seeds, Holm's correction), but no exact number above that of another "
+    "such model; several bounds are not ranked"
 )
 
 NONE = "No number is bold: no model has a verdict in its favour in every comparison"

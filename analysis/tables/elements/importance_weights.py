@@ -34,7 +34,7 @@ def weight_values(nll: Average | None) -> list[Value]:
     Beside the share stands in how many of the runs it is too large, if it is not so in all or none.
     """
     ess, above = (nll.ess, nll.khat_above) if nll else (None, None)
-    runs = f" ({nll.heavy_runs}/{nll.n})" if nll and _mixed(nll) else ""
+    runs = " ({} of {})".format(*nll.heavy_runs) if nll and _mixed(nll) else ""
     return [None if ess is None else f"{ess:.0f}", None if above is None else f"{above:.1%}{runs}"]
 
 
@@ -69,7 +69,8 @@ def weight_notes(cells: Sequence[Cell], estimates: Container[str] | None = None)
 
 
 def _mixed(average: Average) -> bool:
-    return 0 < average.heavy_runs < average.n
+    heavy, known = average.heavy_runs
+    return 0 < heavy < known
 
 
 def reading_notes(cells: Sequence[Cell], datasets: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -235,7 +236,7 @@ def marks_of(lines: Sequence[Line]) -> list[str]:
         if stated:
             sides.append(f"published: of {stated} runs{' where stated' if None in runs else ''}")
         marks.append(f"±: standard deviation over seeds ({'; '.join(sides) or 'number not stated'})")
-    if any(isinstance(value, str) and "/" in value for value in values):
+    if any(isinstance(value, str) and re.fullmatch(r"\d+/\d+", value) for value in values):
         marks.append(
             "n with a slash: runs in the mean / all runs; the others are not done or lack this evaluation"
         )

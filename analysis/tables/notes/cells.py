@@ -106,7 +106,8 @@ def unused_latents(cells: Sequence[Cell]) -> Iterable[str]:
 
 def _tested_while_annealing(cells: Sequence[Cell]) -> Iterable[str]:
     """Count the runs tested within KL annealing of the cells of which no other note says it."""
-    rows = [cell for cell in cells if cell.shown and cell.annealing_runs and cell.tested_kl_weight is None]
+    said = [cell for cell in cells if cell.unused_latent and not cell.collapsed]
+    rows = [cell for cell in cells if cell.shown and cell.annealing_runs and cell not in said]
     if rows:
         counts = [f"{_row(cell)} {cell.annealing_runs} of {cell.counts.done}" for cell in rows]
         yield (

@@ -27,7 +27,12 @@ def recorded(vocabulary: int, spelling_nats: float | None, **changed: Any) -> di
 
 
 def write(
-    write_run: WriteRun, vocabulary: int, nlls: list[float], spelling: float | None, **more: float
+    write_run: WriteRun,
+    vocabulary: int,
+    nlls: list[float],
+    spelling: float | None,
+    share: float = 0.1,
+    **more: float,
 ) -> None:
     for seed, nll in enumerate(nlls):
         write_run(
@@ -35,7 +40,7 @@ def write(
             seed=seed,
             dataset="toy",
             estimates={"nll": nll, "ppl": 90.0, **more},
-            result=recorded(vocabulary, spelling),
+            result=recorded(vocabulary, spelling, unknown=share),
             max_vocabulary=vocabulary,
         )
 
@@ -107,6 +112,16 @@ def test_of_a_model_with_latent_samples_it_is_a_valid_elbo(tmp_path: Path, write
         nll = 60.0 if "AVG" in line.label else 50.0
         found = line.values[at].mean  # type: ignore[union-attr]
         assert found == pytest.approx((nll - 6.0) * SENTENCES / 74_187, rel=1e-12), line.label
+
+
+def test_without_unknown_words_all_words_are_known(tmp_path: Path, write_run: WriteRun) -> None:
+    """Such a vocabulary has no class for them, and no run records their cost."""
+    write(write_run, 9000, [101.0, 103.0], 0.0, share=0.0)
+    write(write_run, 100, [40.0, 42.0], 300_000.0, unknown_words=12.0)
+    (table,) = report_of(tmp_path).spelled
+    at = [column.name for column in table.columns].index("NLL per known word")
+    found = {line.values[-3]: line.values[at].values for line in table.lines[1:]}  # type: ignore[union-attr]
+    assert found["9,000"] == pytest.approx([nll * SENTENCES / 82_430 for nll in (101.0, 103.0)], rel=1e-12)
 
 
 def test_results_that_lack_the_cost_have_no_such_column(tmp_path: Path, write_run: WriteRun) -> None:

@@ -13,10 +13,11 @@ from .. import tiny
 SPLIT = tiny.split(tiny.sentences(9, 6, seed=3))
 
 
-def evaluation_of(model, config, state: EvaluationState) -> Evaluation:
+def evaluation_of(model, config, state: EvaluationState, unknown: int | None = None) -> Evaluation:
     return Evaluation(
-        model, SPLIT, config, state, split_name="test", samples=config.iw_samples, rough="float32"
-    )
+        model, SPLIT, config, state,
+        split_name="test", samples=config.iw_samples, rough="float32", unknown=unknown,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("system", [*tiny.SYSTEMS, "sa-vae"])
@@ -67,3 +68,20 @@ def test_rows_with_fewer_columns_from_an_earlier_version_are_scored_again():
     resumed = evaluation_of(model, config, old)
     assert len(list(resumed.score())) == 5
     assert resumed.estimates() == whole.estimates()
+
+
+@pytest.mark.parametrize("system", [*tiny.SYSTEMS, "sa-vae"])
+def test_rows_from_before_the_cost_of_unknown_words_are_scored_again(system):
+    config = tiny.config(system, eval_batch_size=2, iw_samples=5)
+    model = tiny.double_model(config, 6)
+    whole = evaluation_of(model, config, EvaluationState(), unknown=3)
+    list(whole.score())
+    stopped = evaluation_of(model, config, EvaluationState())
+    batches = stopped.score()
+    next(batches)
+    next(batches)
+    batches.close()
+    resumed = evaluation_of(model, config, stopped.state, unknown=3)
+    assert len(list(resumed.score())) == 5
+    assert resumed.estimates() == whole.estimates()
+    assert resumed.estimates()["unknown_words"]["value"] > 0

@@ -548,3 +548,19 @@ def test_a_grid_trains_no_run_among_the_trials_of_a_search(text, capsys):
         )
     assert sorted(study.iterdir()) == before
     assert grid([*words, "--list"]) == 0
+    # To evaluate a trial again trains nothing.
+    (trial, *_) = sorted(path for path in study.iterdir() if RunName.parse(path.name))
+    config = unseal((trial / "config.json").read_bytes())["config"]
+    same = (
+        "embedding_size",
+        "hidden_size",
+        "latent_size",
+        "batch_size",
+        "kl_anneal_epochs",
+        "learning_rate",
+    )
+    again = ["--datasets", "text", "--systems", "lstm-vae", "--num-samples", "1", "--settings", "standard"]
+    again += ["--seeds", "1", "--study", study.name, "--max-epochs", "2", "--set", "iw_samples=9"]
+    capsys.readouterr()
+    assert grid([*again, *(f"{name}={config[name]}" for name in same), "--dry-run"]) == 0
+    assert "1 run to evaluate again (iw_samples=9" in capsys.readouterr().out

@@ -65,6 +65,17 @@ def test_two_models_that_beat_the_language_model_by_bounds_are_both_bold() -> No
     assert best == {id(found.averages["nll_elbo"]) for found in cells[1:]}
 
 
+def test_an_exact_number_above_another_winner_is_not_bold() -> None:
+    """It wins its only comparison, but is visibly not the best."""
+    worse, lm = cell("lstm-lm", 0, 105.0, 12), cell("lstm-lm", 0, 100.0, 12, variant="b")
+    vae = cell("lstm-vae", 1, 95.0, 12)
+    compared = compare_all([worse, lm, vae], np.random.default_rng(0))
+    assert all(worse in (c.a, c.b) for c in compared)
+    best = {id(found) for found in best_averages(compared)}
+    assert id(vae.averages["nll_elbo"]) in best
+    assert id(lm.averages["nll"]) not in best
+
+
 def test_a_baseline_of_an_undecided_comparison_is_not_bold() -> None:
     """It beats another variant of itself, but a bound above it shows nothing."""
     cells = [cell("lstm-lm", 0, 100.0, 12), cell("lstm-lm", 0, 105.0, 12, variant="b")]
