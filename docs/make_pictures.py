@@ -17,7 +17,7 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
-STUDY = "results/topics"
+STUDY = "results/topics-declared"
 SHOWN = (1000, 1104)
 """Width and height in CSS pixels of the part of the report that is shown."""
 COLOURS = 256

@@ -43,7 +43,7 @@ def metrics(run: str) -> pd.DataFrame:
     return pd.DataFrame(row for row in map(json.loads, lines) if "valid_ppl" in row)
 
 
-@pytest.mark.parametrize("study", ["ptb", "topics", "yelp10k"])
+@pytest.mark.parametrize("study", ["ptb", "topics", "topics-declared", "yelp10k"])
 def test_the_kept_table_of_bounds_has_the_means_of_the_run_folders(study: str) -> None:
     table = pd.read_csv(ROOT / "results" / "summary" / study / "bounds.csv")
     table = table[table["n"] > 0]
@@ -58,7 +58,7 @@ def test_the_kept_table_of_bounds_has_the_means_of_the_run_folders(study: str) -
 
 
 def test_how_many_runs_of_topics_are_below_the_truth() -> None:
-    runs = frame("topics")
+    runs = frame("topics-declared")
     for samples in (5, 10):
         averaged = cell(runs, "lstm-vae-avg", samples)
         below = (averaged["nll_elbo"] < averaged["true_nll"]).sum()
@@ -71,7 +71,7 @@ def test_how_many_runs_of_topics_are_below_the_truth() -> None:
 
 
 def test_the_one_conclusion_of_topics_and_its_interval() -> None:
-    runs = frame("topics")
+    runs = frame("topics-declared")
     by_seed = [
         cell(runs, s, n).set_index("seed")[e]
         for s, n, e in (("lstm-lm", 0, "nll"), ("lstm-iwae", 5, "nll_iw"))
@@ -85,23 +85,38 @@ def test_the_one_conclusion_of_topics_and_its_interval() -> None:
 
 
 def test_how_far_the_bound_of_that_conclusion_can_be_relied_on() -> None:
-    shares = cell(frame("topics"), "lstm-iwae", 5)["nll_iw_khat_above"]
+    shares = cell(frame("topics-declared"), "lstm-iwae", 5)["nll_iw_khat_above"]
     heavy, count = (shares > 0.05).sum(), len(shares)
     said = f"(LSTM-IWAE L=5: {shares.mean():.1%}, but over 5% in {heavy} of its {count} runs)"
     assert said in flat(README)
 
 
 def test_how_many_runs_of_topics_are_tested_within_annealing_or_stopped_before_the_last_epoch() -> None:
-    runs = frame("topics")
-    latent = runs[runs["system"] != "lstm-lm"]
-    assert set(latent["kl_anneal_epochs"]) == {15.0}
-    within, short = latent["best_epoch"] < 15, latent["epochs"] < 20
-    assert f"{within.sum()} of the {len(latent)} runs with z are tested within KL annealing" in flat(README)
     text = flat(KEPT)
-    assert f"So {short.sum()} of the {len(latent)} runs with z end before epoch 20, and" in text
-    assert f"and {within.sum()} are tested at an epoch within annealing" in text
-    of_ten = cell(runs, "lstm-iwae", 10)["best_epoch"] < 15
-    assert f"(LSTM-IWAE L = 10: {of_ten.sum()} of {len(of_ten)})" in text
+    for study in ("topics", "topics-declared"):
+        runs = frame(study)
+        latent = runs[runs["system"] != "lstm-lm"]
+        assert set(latent["kl_anneal_epochs"]) == {15.0}
+        within, short = (latent["best_epoch"] < 15).sum(), (latent["epochs"] < 20).sum()
+        if study == "topics":
+            assert f"So {short} of the {len(latent)} runs with z end before epoch 20, and" in text
+            assert f"and {within} are tested at an epoch within annealing" in text
+            of_ten = cell(runs, "lstm-iwae", 10)["best_epoch"] < 15
+            assert f"(LSTM-IWAE L = 10: {of_ten.sum()} of {len(of_ten)})" in text
+        else:
+            assert short == 0
+            assert f"{within} of its {len(latent)} runs with z are tested within annealing" in text
+            said = f"{within} of the {len(latent)} runs with z are tested within KL annealing"
+            assert said in flat(README)
+
+
+def test_the_study_that_was_declared_has_other_seeds_and_the_declared_number() -> None:
+    first, second = frame("topics"), frame("topics-declared")
+    assert set(first["seed"]) & set(second["seed"]) == set()
+    declared = collect(find_sources(str(ROOT / "results" / "topics-declared"))).declared
+    assert [declaration.seeds for _, declaration in declared] == [second["seed"].nunique()] == [8]
+    averaged = second[second["system"] == "lstm-vae-avg"]
+    assert (averaged["nll_elbo"] < averaged["true_nll"]).sum() == len(averaged) == 16
 
 
 def test_the_sentences_on_penn_treebank() -> None:

@@ -212,7 +212,7 @@ def test_the_table_of_penn_treebank_follows_from_the_kept_runs_and_the_published
 
 def test_the_table_of_topics_follows_from_the_kept_runs() -> None:
     rows = rows_of_results(1)
-    bounds = pd.read_csv(ROOT / "results" / "summary" / "topics" / "bounds.csv")
+    bounds = pd.read_csv(ROOT / "results" / "summary" / "topics-declared" / "bounds.csv")
     bounds = bounds[bounds.estimate.str.startswith("nll") & (bounds.setting == "inputless")]
     for (system, samples), cell in bounds.groupby(["system", "num_samples"]):
         row = rows[system.upper() + (f" L={samples}" if samples else "")]

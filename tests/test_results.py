@@ -74,7 +74,7 @@ def test_the_command_beside_a_study_plans_the_runs_that_are_kept(study, runs, mo
     planned = {run_name(config, fingerprint(config, data)) for config in options.grid().configs()}
     kept = runs.frame[~runs.frame["system"].isin(AUTOENCODERS)]  # these are trained for others
     assert set(kept["run"]) <= planned
-    if study == "topics":  # the others have not finished
+    if study.startswith("topics"):  # the others have not finished
         assert set(kept["run"]) == planned
 
 
