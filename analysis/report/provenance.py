@@ -40,7 +40,7 @@ def facts(
     if "running" in counts:
         yield "running: a process works on the run, or one of another machine did and cannot be seen"
     if missing:
-        yield "missing: no run with a seed that at least half of the cells of its dataset have"
+        yield "missing: a seed that at least half of the dataset's cells have, and a cell has not"
     if runs.duplicates:
         yield (
             f"a run in several places counts once: {runs.duplicates} left out (copied, or trained again "
