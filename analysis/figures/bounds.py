@@ -87,17 +87,21 @@ def _shown(cells: Sequence[Cell], dataset: str) -> dict[str, list[Row]]:
 
 
 def _over_samples(cells: Sequence[Cell], dataset: str) -> str:
-    """Say which conventions fall or rise at every step of every line that is drawn over L."""
+    """Say which conventions fall or rise at every step of every line over L, and at every common seed.
+
+    Means alone would show directions that their errors do not.
+    """
     cells, _ = series.prepare(cells, dataset, *series.NLLS)
     moves: dict[str, list[str]] = {"fall": [], "rise": []}
     for curve in CURVES:
         steps = [
-            after.mean - before.mean
+            after[seed] - before[seed]
             for setting in series.settings_of(cells)
             for rows in [series.rows(cells, dataset, setting)]
             for members in joint_lines(rows).values()
             for points in [averages_of(curve, start_of(rows, members), members)]
-            for (_, before), (_, after) in itertools.pairwise(points)
+            for before, after in itertools.pairwise(average.by_seed() for _, average in points)
+            for seed in before.keys() & after.keys()
         ]
         if steps and all(step < 0 for step in steps):
             moves["fall"].append(curve.words)
@@ -106,7 +110,7 @@ def _over_samples(cells: Sequence[Cell], dataset: str) -> str:
     parts = [
         f"{listed(names)} {verb}{'s' if len(names) == 1 else ''}" for verb, names in moves.items() if names
     ]
-    return f" With L, {', and '.join(parts)}." if parts else ""
+    return f" With L, at every seed, {', and '.join(parts)}." if parts else ""
 
 
 def _true_nll(cells: Sequence[Cell], dataset: str) -> float | None:

@@ -26,8 +26,9 @@ _HEADERS: dict[Style, str] = {
     "plain": "% Needs \\usepackage{booktabs,graphicx}; each table below is independent.\n",
     "siunitx": (
         "% Needs \\usepackage{booktabs,graphicx,siunitx} and, for plus signs, errors and bold numbers,\n"
-        "% \\sisetup{retain-explicit-plus, separate-uncertainty, detect-weight, mode=text};\n"
-        "% each table below is independent.\n"
+        "% \\sisetup{retain-explicit-plus, separate-uncertainty, retain-zero-uncertainty,\n"
+        "%   detect-weight, mode=text}\n"
+        "% Each table below is independent.\n"
     ),
 }
 

@@ -29,7 +29,12 @@ from analysis.report.two_studies import TwoStudies
 from analysis.stats.kl_annealing import annealing_epochs
 from analysis.stats.text_groups import first_texts
 from analysis.tables.costs import unit_of_table
-from analysis.tables.elements.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, without_formulas
+from analysis.tables.elements.csv_rows import (
+    CELL_COLUMNS,
+    COMPARE_COLUMNS,
+    COMPARISON_COLUMNS,
+    without_formulas,
+)
 from lvae_core.messages import notice
 
 _log = logging.getLogger("lvae.analysis")
@@ -135,7 +140,7 @@ def write_comparison(compared: TwoStudies, wanted: Wanted, steps: Steps, *, refr
 
         with steps("drawing figures") as advance:
             pictures = draw_differences(compared.comparisons, advance=advance)
-    tables = table_files("compare", COMPARISON_COLUMNS, compared.tables, best=no_bold, latex=wanted.latex)
+    tables = table_files("compare", COMPARE_COLUMNS, compared.tables, best=no_bold, latex=wanted.latex)
     replace_files([tables], wanted.out, ".compare-tables.json")
     page = compare_page(compared, pictures, wanted.command, refresh=refresh)
     figures = _figure_files(pictures)

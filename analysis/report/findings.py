@@ -91,6 +91,9 @@ def sum_up(compared: Sequence[Comparison], declared: int | None, sides: Sides = 
         declared: the number of seeds that was declared before there were results; None if none was.
         sides: what is appended to the names.
     """
+    with_seeds = [c for c in compared if c.paired.seeds]
+    if not with_seeds:
+        return Finding("nothing to compare, as no two models have a common seed")
     decided = [c for c in compared if c.verdict.model]
     open_ = [c for c in compared if not c.verdict.model]
     concluded = numbered(len(decided), "conclusion") if decided else "no conclusion"
@@ -98,7 +101,7 @@ def sum_up(compared: Sequence[Comparison], declared: int | None, sides: Sides = 
     if len(decided) > _MOST:
         details.append(f"{len(decided) - _MOST} more in the table of comparisons.")
     return Finding(
-        f"{concluded} from {numbered(len(compared), 'comparison')} of tightest valid bounds",
+        f"{concluded} from {numbered(len(with_seeds), 'comparison')} of tightest valid bounds",
         tuple(details),
         tuple(_reasons(open_, sides)),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from analysis.stats.field_texts import field_text
 from analysis.stats.over_seeds import average_cells
 from analysis.stats.text_groups import same_text
 from analysis.stats.variants import CommonVariants, common_variants, variants_by_row
+from analysis.tables.elements.csv_rows import Row
 from analysis.tables.elements.shown_variants import can_be_names, states_of
 from analysis.tables.elements.table import Table, cell_label, cell_names, dataset_title
 from analysis.tables.notes.capped import capped
@@ -76,7 +77,7 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
         ),
         tables=tuple(
             # Elsewhere the studies are named above the tables.
-            dataclasses.replace(table, marks=(_study_key(a, b), *table.marks))
+            _with_studies(table, a, b)
             for name in datasets
             for table in study_tables(compared, halves, name, units)
         ),
@@ -128,6 +129,21 @@ def _common_runs(c: Comparison) -> set[str]:
         for seed, run in zip(average.seeds, average.runs, strict=True)
         if seed in c.paired.seeds
     }
+
+
+def _with_studies(table: Table, a: Runs, b: Runs) -> Table:
+    """The table with the names of the studies, in its files as well."""
+    key, (of_a, of_b) = _study_key(a, b), distinct_names([a.studies[0], b.studies[0]])
+    # A comparison's first cell is that of study B, from which A's is subtracted.
+    named = {"a": {"study": of_b}, "b": {"study": of_a}}
+
+    def rows() -> Iterator[Row]:
+        for row in table.csv_rows():
+            yield {**row, **{side: {**study, **row[side]} for side, study in named.items()}}
+
+    return dataclasses.replace(
+        table, notes=(key, *table.notes), marks=(key, *table.marks), once=(key, *table.once), csv_rows=rows
+    )
 
 
 def _study_key(a: Runs, b: Runs) -> str:

@@ -70,13 +70,18 @@ OWN_BASELINES = Baseline()
 def pairs_to_compare(cells: Sequence[Cell], baseline: Baseline = OWN_BASELINES) -> list[tuple[Cell, Cell]]:
     """The pairs worth comparing among cells of one dataset and setting.
 
-    Each system is paired with its baselines (a latent-variable baseline of the same L), its variants with
-    their :func:`counterpart`, and each variant of a system with one over the same text.
+    Each system is paired with its baselines (a latent-variable baseline of the same L; if the user chose
+    one that lacks it, with each L that it has), its variants with their :func:`counterpart`, and each
+    variant of a system with one over the same text.
     """
     done = [cell for cell in cells if cell.counts.done]
     pairs: dict[frozenset[int], tuple[Cell, Cell]] = {}
     for cell in done:
-        others = [_baseline_cell(cell, system, done, baseline) for system in baseline.of_system(cell)]
+        others = [
+            _chosen(cell, candidates, baseline)
+            for system in baseline.of_system(cell)
+            for candidates in _candidates(cell, system, done, baseline)
+        ]
         variants = [c for c in done if (c.system, c.num_samples) == (cell.system, cell.num_samples)]
         variants = [c for c in variants if c.text == cell.text]
         for other in (*others, baseline.of_variants(variants)):
@@ -99,22 +104,26 @@ def unpaired(
         (cell, system, candidates)
         for cell in done
         for system in baseline.of_system(cell)
-        if (candidates := _candidates(cell, system, done, baseline))
-        and _baseline_cell(cell, system, done, baseline) is None
+        for candidates in _candidates(cell, system, done, baseline)
+        if _chosen(cell, candidates, baseline) is None
     ]
 
 
-def _candidates(cell: Cell, system: str, cells: Sequence[Cell], baseline: Baseline) -> list[Cell]:
-    """The system's cells over the same text with an L that can be compared."""
+def _candidates(cell: Cell, system: str, cells: Sequence[Cell], baseline: Baseline) -> list[list[Cell]]:
+    """The system's cells over the same text, of each L that can be compared."""
     of_system = [c for c in cells if c.system == system and c.text == cell.text]
-    # A language model has no L (0), and is the baseline at every L; so is a chosen system of one L.
-    chosen = system in baseline.systems and len({c.num_samples for c in of_system}) == 1
-    return [c for c in of_system if chosen or c.num_samples in (0, cell.num_samples)]
+    # A language model has no L (0), and is the baseline at every L.
+    same = [c for c in of_system if c.num_samples in (0, cell.num_samples)]
+    if same or system not in baseline.systems:
+        return [same] if same else []
+    return [
+        [c for c in of_system if c.num_samples == L]
+        for L in dict.fromkeys(c.num_samples for c in of_system)
+    ]
 
 
-def _baseline_cell(cell: Cell, system: str, cells: Sequence[Cell], baseline: Baseline) -> Cell | None:
-    """The system's counterpart of a cell, or the chosen variant."""
-    candidates = _candidates(cell, system, cells, baseline)
+def _chosen(cell: Cell, candidates: Sequence[Cell], baseline: Baseline) -> Cell | None:
+    """The counterpart of a cell among a system's cells of one L, or the chosen variant."""
     return counterpart(cell, candidates) or next(filter(baseline.is_variant, candidates), None)
 
 

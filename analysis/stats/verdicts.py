@@ -17,7 +17,7 @@ from analysis.stats.paired import ALPHA, Paired
 from lvae_core.messages import numbered
 from lvae_core.run_folder.estimates import UNUSED
 
-Test = Literal["significant", "not significant", "too few seeds", "too large", "equal"]
+Test = Literal["significant", "not significant", "too few seeds", "no common seed", "too large", "equal"]
 """The outcome of the sign-flip test after Holm's correction. "too few seeds": no differences over these
 seeds, however large, could have been significant beside the other comparisons of the family. "too large":
 the spread of the differences cannot be computed. "equal": the numbers of every common seed are the same."""
@@ -82,7 +82,7 @@ class Verdict:
     @property
     def words(self) -> str:
         """The verdict in a few words, for a column of a table."""
-        if self.test == "equal":
+        if self.test in ("equal", "no common seed"):
             return self.test
         if self.obstacle:
             return f"undecided: {self.obstacle}"
@@ -104,6 +104,8 @@ class Verdict:
         common = numbered(seeds, "common seed")
         if self.test == "equal":
             return f"the numbers of {common} are equal"
+        if self.test == "no common seed":
+            return "they have no common seed"
         if self.obstacle:
             return REASONS[self.obstacle]
         if self.test == "too large":
@@ -143,6 +145,8 @@ def decide(
         b: the cell that it is compared with, and the name of its estimate.
     """
     test = _test(paired, flip_holm, reach)
+    if test == "no common seed":
+        return Verdict(test, lower=None)
     lower = None if not paired.mean else paired.mean < 0
     kinds = [cell.bound(estimate) for cell, estimate in (a, b)]
     if None in kinds:  # no likelihood, such as the KL: neither direction is better
@@ -161,6 +165,8 @@ def decide(
 
 
 def _test(paired: Paired, flip_holm: float | None, reach: float | None) -> Test:
+    if not paired.seeds:
+        return "no common seed"
     if paired.differences and not any(paired.differences):
         return "equal"
     if paired.too_large:

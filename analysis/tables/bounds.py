@@ -130,12 +130,15 @@ def bound_words(kind: str, *, unreliable: bool) -> str:
 def _cell_lines(cell: Cell, exact: Average | None, published: bool, weighed: bool) -> list[Line]:
     label, best = cell_label(cell), to_compare(cell)
     lines: list[Line] = []
+    without_formula: Fact | None = None
     for convention in conventions(cell):
         nll, ppl = cell.averages.get(convention.nll), cell.averages.get(convention.ppl)
         # Without a number, there is nothing to be a bound.
         word: str = (cell.bound(convention.nll) or "") if nll or not cell.counts.all_failed else ""
         word = bound_words(word, unreliable=nll is not None and nll.unreliable)
         fact = published_nll(cell, convention)
+        if isinstance(fact, Fact) and not fact.defined and cell.joint_latent:
+            without_formula, fact = fact, None
         if isinstance(fact, Fact) and fact.bound and cell.bound(convention.nll) in VALID:
             fact = dataclasses.replace(fact, marked=True)
         first = not lines
@@ -153,6 +156,9 @@ def _cell_lines(cell: Cell, exact: Average | None, published: bool, weighed: boo
             f"{word} *" if convention == best else word,
         ]
         lines.append(Line("ours", f"  {convention.name}" if convention.suffix else label, tuple(values)))
+    if without_formula is not None and published:
+        blank = [None] * (len(lines[0].values) - 2)
+        lines.append(Line("ours", "  IW, formula not given", (*blank, without_formula, "cannot be told")))
     # A system with one exact number has one line; any other has a line of its name, and one per convention.
     return lines if lines[0].label == label else [Line("published", label), *lines]
 

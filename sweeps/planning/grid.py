@@ -186,6 +186,11 @@ class Grid:
         for field in fields:
             lines += self._without_effect(field)
         cells = [cell for _, cell, _ in self._cells]
+        planned = {cell.system for cell in cells}
+        without = {system: None for grid in self.grids for system in grid.systems if system not in planned}
+        lines += [
+            f"{system}: no run, as the grid limits it to other settings or datasets" for system in without
+        ]
         if averaged := [cell for cell in cells if cell.averaging == "hidden"]:
             lines += _of_one_sample(averaged, "is lstm-vae: one sample leaves nothing to average")
         if weighted := [cell for cell in cells if cell.objective == "importance_weighted"]:

@@ -54,7 +54,7 @@ COMPARISON_COLUMNS = (
     "verdict", "n", "seeds", "differences", "difference_std", "flip_p", "flip_holm", "smallest_p",
     "t_p", "t_holm", "family", "below", "below_paired", "welch_p", "margin", "unequal_fields",
 )  # fmt: skip
-"""Columns of comparisons.csv and compare.csv, which have a row per comparison and metric.
+"""Columns of comparisons.csv, which has a row per comparison and metric.
 
 kind is pair (two of our cells), published (b is a published number) or study (a is the cell in study B, b
 the same cell in study A). difference is a - b; in a pair and a study it is the mean over the n common
@@ -62,6 +62,9 @@ seeds. difference_low and difference_high are a 95% interval: paired t, or Welch
 below and below_paired are P(a < b) over all pairs of seeds, and over the common seeds. unequal_fields are
 the fields in which the configs of two systems differ by more than their recipes.
 """
+
+COMPARE_COLUMNS = (*COMPARISON_COLUMNS[:4], "a_study", "b_study", *COMPARISON_COLUMNS[4:])
+"""Columns of compare.csv, which names the studies: those of comparisons.csv and two more."""
 
 _WHOLE = {"num_samples", "a_num_samples", "b_num_samples", "n", "a_n", "b_n", "family"}
 _WHOLE |= set(STATUSES)

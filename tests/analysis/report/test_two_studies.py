@@ -15,6 +15,7 @@ from analysis.formats.page.page import compare_page
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.two_studies import TwoStudies, compare_studies
+from analysis.tables.elements.csv_rows import COMPARE_COLUMNS, csv_frame
 from analysis.tables.elements.table import Difference
 from lvae_core.run_folder.declared_seeds import declare_seeds
 from lvae_core.run_folder.study import Study
@@ -344,11 +345,26 @@ def test_rows_without_a_common_seed_have_no_means(tmp_path: Path, write_run: Wri
     write_run(seed=0, study="a")
     write_run(seed=1, study="b")
     pair = compared(tmp_path)
-    a, b, difference, interval, n, *_ = lines(pair, "standard, NLL (published convention)")["LSTM-VAE L=1"]
-    assert (a, b, difference, interval, n) == (None, None, None, None, "0")
+    row = lines(pair, "standard, NLL (published convention)")["LSTM-VAE L=1"]
+    assert row[:5] == (None, None, None, None, "0")
+    assert row[-1] == "no common seed"
     assert all(
-        t.notes[0].startswith("A, B: over the n common seeds, empty if there is none") for t in pair.tables
+        t.notes[1].startswith("A, B: over the n common seeds, empty if there is none") for t in pair.tables
     )
+    assert "nothing to compare, as no two models have a common seed" in pair.findings[0].text
+
+
+def test_the_files_name_the_studies_of_both_sides(tmp_path: Path, write_run: WriteRun) -> None:
+    """The first side is B, from which A is subtracted: a reader of the CSV alone must see it."""
+    for seed in range(3):
+        write_run(seed=seed, study="a", estimates={"nll_elbo": 100.0 + seed})
+        write_run(seed=seed, study="b", estimates={"nll_elbo": 90.0 + seed})
+    (table,) = [t for t in compared(tmp_path).tables if "Cost" not in t.title]
+    assert table.notes[0] == "A: study a; B: study b"
+    frame = csv_frame(table.csv_rows(), COMPARE_COLUMNS)
+    (row,) = frame[frame["metric"] == "nll"].to_dict("records")
+    assert (row["a_study"], row["a_mean"]) == ("b", 91.0)
+    assert (row["b_study"], row["b_mean"], row["difference"]) == ("a", 101.0, -10.0)
 
 
 def test_cells_are_paired_where_a_field_depends_on_the_setting(tmp_path: Path, write_run: WriteRun) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lvae_core.errors import InputError
-from sweeps.planning.grid import Grid
+from sweeps.planning.grid import Grid, Limit
 from sweeps.planning.grids.files import PRESETS
 
 SIZES = ("hidden_size", "embedding_size", "latent_size", "batch_size", "max_epochs", "kl_cycles")
@@ -220,6 +220,21 @@ def test_one_note_names_all_fields_that_some_runs_ignore():
         "lstm-lm: no latent_size, iw_samples; 2 of 6 runs ignore them",
         "lstm-lm, lstm-vae: no svi_steps; 4 of 6 runs ignore it",
     ]
+
+
+def test_a_system_that_a_grid_limits_to_nothing_is_named():
+    grid = replace(
+        TOY,
+        systems={"lstm-lm": (1,), "sa-vae": (1,), "cnn-vae": (1,)},
+        settings=("inputless",),
+        limits={"sa-vae": Limit(settings=("standard",)), "cnn-vae": Limit(not_on=("toy",))},
+    )
+    assert grid.notes([]) == [
+        f"{name}: no run, as the grid limits it to other settings or datasets"
+        for name in ("sa-vae", "cnn-vae")
+    ]
+    # A further part of the grid may have it.
+    assert replace(grid, also=(replace(TOY, systems={"sa-vae": (1,)}),)).notes([])[:-1] == []
 
 
 def test_a_note_names_fields_without_effect_and_counts_the_runs_that_repeat_each_other():
