@@ -15,7 +15,7 @@ from analysis.figures.elements.style import Looks
 from analysis.figures.series import Row
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
-from analysis.tables.costs import Unit, unit_of_table
+from analysis.tables.costs import Unit, comparability, unit_of_table
 from analysis.tables.elements.table import dataset_title
 
 
@@ -30,7 +30,7 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
     return (
         "Device time per run (training and evaluation, over all attempts) against the tightest bound on "
         f"the test split: one dot per run, and the mean{intervals}. Lower left: a lower number at a lower "
-        "cost. Times are comparable only if each run had the same kind of device to itself."
+        f"cost. Times are {comparability([row.cell for row in rows])}."
     ) + series.reliance(series.tightest_of(rows))
 
 

@@ -64,8 +64,8 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     intervals = marks.has_intervals(row.cell for row in every)
     hollow = any(row.cell.joint_latent and row.average("nll") for row in every)
     handles = [*keys.entries(), *marks.common_keys(intervals=intervals, hollow=hollow)]
-    if any(map(_cited, every)):
-        handles.append(marks.key("published: mean ± std", style.MUTED, "+"))
+    if cited := [fact for row in every for fact in _cited(row) or ()]:
+        handles.append(marks.key(f"published{marks.converted(cited)}: mean ± std", style.MUTED, "+"))
     handles.append(Line2D([], [], color=style.MUTED, lw=0.7, alpha=0.6, label="same reconstruction"))
     layout.legend(figure, handles, notes=notes)
     return figure

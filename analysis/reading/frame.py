@@ -28,7 +28,8 @@ test_characters    characters of the test split, a space or end of line behind e
 test_spelling_nats what the letters of its unknown words cost, in nats; NA if not recorded, as is the one
                    before. (NLL x sentences + this) / characters can be compared across vocabularies
 true_nll           -log p(x) of the test split under the model that the data were drawn from; NA if unknown
-commit, versions, host, device, dirty                 from provenance.json, of the last attempt
+commit, versions, host, dirty                         from provenance.json, of the last attempt
+device             of all attempts, from there; of a CPU with its kind
 <config field>     every config field not named above; NA if the run does not read it. If precision is auto,
                    what it came to on the device; NA if the run has no result
 """

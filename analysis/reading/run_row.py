@@ -274,13 +274,25 @@ def _number(
     raise DamagedError(f"{folder}/{file}: damaged, {name} is {value!r}, not a {kind} number")
 
 
+def _device(attempt: object) -> str:
+    """The device of an attempt, of a CPU with its kind; "" if it is not recorded."""
+    if not isinstance(attempt, dict) or "device" not in attempt:
+        return ""
+    device = one_line(str(attempt["device"]))
+    processor = attempt.get("processor")
+    return f"{device} ({one_line(str(processor))})" if device == "cpu" and processor else device
+
+
 def _provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
     # Without a list of attempts, the file itself describes the only one.
     attempts = provenance.get("attempts")
     last = attempts[-1] if isinstance(attempts, list) and attempts else provenance
     if not isinstance(last, dict):
         return {}
-    row = {key: one_line(str(last[key])) for key in ("commit", "host", "device") if key in last}
+    row = {key: one_line(str(last[key])) for key in ("commit", "host") if key in last}
+    of_runs = attempts if isinstance(attempts, list) and attempts else [provenance]
+    if devices := dict.fromkeys(map(_device, of_runs)).keys() - {""}:
+        row["device"] = " and ".join(sorted(devices))
     if isinstance(last.get("dirty"), bool):
         row["dirty"] = last["dirty"]
     versions = last.get("versions")

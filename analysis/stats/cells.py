@@ -76,6 +76,8 @@ class Cell:
     """Estimate -> average over the finished runs."""
     hours: Average | None = field(default=None, compare=False)
     """Device-hours per finished run: training and evaluation, over all attempts."""
+    devices: tuple[str, ...] = field(default=(), compare=False)
+    """The kinds of device of its finished runs, where recorded."""
     parameters: int | None = field(default=None, compare=False)
     """The number of trained parameters of the model; None if no finished run recorded it."""
     true_nll: float | None = field(default=None, compare=False)

@@ -94,6 +94,7 @@ class _Numbers:
         self._true_nll = _floats(runs["true_nll"])
         self._parameters = _floats(runs["parameters"])
         self._texts = runs[_TEXT].tolist()
+        self._devices = runs["device"].astype(object).tolist()
         self._training = values_of(runs, TRAINING_FIELDS)
         with np.errstate(over="ignore"):
             hours = sum((_floats(runs[name]) for name in TIMES), np.zeros(len(runs))) / 3600
@@ -144,6 +145,11 @@ class _Numbers:
     def cost(self, positions: Sequence[int]) -> Average | None:
         """Device-hours per finished run among ``positions``."""
         return self._average(positions, self.hours, np.full(len(self.hours), np.nan))
+
+    def devices(self, positions: Sequence[int]) -> tuple[str, ...]:
+        """The kinds of device of the finished runs among ``positions``."""
+        kinds = {self._devices[p] for p in positions if self.done[p] and not pd.isna(self._devices[p])}
+        return tuple(sorted(kinds))
 
     def true_nll(self, positions: Sequence[int]) -> float | None:
         """The data's own -log p(x) on the test split, which is the same for all runs of a cell."""
@@ -231,6 +237,7 @@ def _cell(
         training=numbers.training(positions),
         objective=next((o for p in positions if not pd.isna(o := columns["objective"][p])), ""),
         hours=numbers.cost(positions),
+        devices=numbers.devices(positions),
         tested_kl_weight=numbers.tested_kl_weight(positions, averages.get("mi")),
         annealing_runs=numbers.annealing_runs(positions),
         outlasts_annealing=numbers.outlasts_annealing(positions),

@@ -77,8 +77,7 @@ def cost_table(cells: Sequence[Cell], dataset: str) -> Table:
     )
     note = (
         f"{unit}: device time of training and evaluation, over all attempts of the finished runs; "
-        "comparable only if the runs had the same kind of device and shared it with as many others; "
-        "parameters: trained numbers of the model, its encoder included"
+        f"{comparability(timed)}; parameters: trained numbers of the model, its encoder included"
     )
     key = variant_key(cells, dataset)
     shown = [cell.averages[best.nll] for cell in timed if (best := tightest(cell))]
@@ -86,6 +85,14 @@ def cost_table(cells: Sequence[Cell], dataset: str) -> Table:
     notes = (note, *reliance, *key) if lines else ()
     title = f"Cost, {dataset_title(dataset)}"
     return Table(title, columns, tuple(lines), notes, marks=notes, once=tuple(key))
+
+
+def comparability(cells: Sequence[Cell]) -> str:
+    """Say whether the times of cells can be compared, as far as their devices tell."""
+    kinds = sorted({kind for cell in cells for kind in cell.devices})
+    if len(kinds) > 1:
+        return f"not comparable, as the runs had different devices: {'; '.join(kinds)}"
+    return "comparable only if the runs had the same kind of device and shared it with as many others"
 
 
 def scaled(average: Average, factor: float) -> Average:

@@ -259,6 +259,11 @@ def _glyph(text: str) -> Path:
     return path.transformed(Affine2D().translate(-(box.x0 + box.x1) / 2, -(box.y0 + box.y1) / 2))
 
 
+def converted(cited: Iterable[Fact | Derived]) -> str:
+    """Say beside "published" that some of the numbers were not printed, but follow from printed ones."""
+    return " (some converted)" if any(isinstance(f, Fact) and f.formula for f in cited) else ""
+
+
 def published_key(label: str, colour: str = MUTED) -> Line2D:
     """The legend entry of the line of :func:`published`."""
     return Line2D([], [], color=colour, ls=_PUBLISHED, label=label)
@@ -298,5 +303,5 @@ def common_keys(
         keys.append(Line2D([], [], color=MUTED, marker="|", mew=1.3, ms=5, label="95% t interval, n ≥ 3"))
     if cited:
         band = ", band ± std" if any(isinstance(fact, Fact) and fact.std for fact in cited) else ""
-        keys.append(published_key(f"published mean{band}"))
+        keys.append(published_key(f"published mean{converted(cited)}{band}"))
     return keys

@@ -79,3 +79,14 @@ def test_only_lines_of_several_samples_have_them_beside_their_marks(
     figure = drawn(module, cells_of(tmp_path), "toy")
     assert labels(figure) == ["L=10", "L=5"]
     assert {"LSTM-VAE L=1", "LSTM-IWAE"} <= {*entries(figure)}
+
+
+def test_the_legend_says_that_some_published_numbers_are_converted(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    """On Penn Treebank some systems' numbers were printed for another count of tokens per sentence."""
+    write_run("lstm-vae", 1, estimates=VAE)
+    assert "published (some converted): mean ± std" in entries(drawn(kl, cells_of(tmp_path), "ptb"))
+    (tmp_path / "study").rename(tmp_path / "first")
+    write_run("lstm-vae", 1, dataset="yahoo", estimates=VAE)
+    assert not any("converted" in text for text in entries(drawn(kl, cells_of(tmp_path), "yahoo")))

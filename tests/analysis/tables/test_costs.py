@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.figures import cost
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.provenance import facts
@@ -143,3 +144,26 @@ def test_a_bound_that_few_draws_decide_is_called_unreliable(tmp_path: Path, writ
     assert [note for note in table.marks if note.startswith("unreliable: ")]
     reliable = [cell for cell in cells(tmp_path) if cell.variant_name != "latent_size=4"]
     assert not [note for note in cost_table(reliable, "toy").notes if note.startswith("unreliable: ")]
+
+
+@pytest.mark.parametrize(("kinds", "comparable"), [(("X", "X"), True), (("X", "Y"), False)])
+def test_times_of_different_processors_are_not_called_comparable(
+    tmp_path: Path, write_run: WriteRun, kinds: tuple[str, str], comparable: bool
+) -> None:
+    for seed, kind in enumerate(kinds):
+        folder = write_run("lstm-lm", dataset="toy", seed=seed)
+        folder.write_json("provenance.json", {"attempts": [{"device": "cpu", "processor": kind}]})
+    found = cells(tmp_path)
+    for text in (cost_table(found, "toy").notes[0], cost.caption(found, "toy")):
+        assert ("comparable only if" in text) == comparable
+        assert ("not comparable, as the runs had different devices: cpu (X); cpu (Y)" in text) != comparable
+
+
+def test_a_run_that_has_moved_has_the_devices_of_all_its_attempts(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    folder = write_run("lstm-lm", dataset="toy")
+    attempts = [{"device": "cpu", "processor": "X"}, {"device": "NVIDIA H200", "processor": "X"}]
+    folder.write_json("provenance.json", {"attempts": attempts})
+    (cell,) = cells(tmp_path)
+    assert cell.devices == ("NVIDIA H200 and cpu (X)",)
