@@ -68,9 +68,12 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
         text += " Lines begin at the system that is the same model at L = 1."
     if any(measured_gap(row, rows) for rows in panels for row in rows):
         text += " An arrow measures the KL that the published convention does not count."
-    if any(not row.cell.num_samples and row.average("nll") for row in rows):
+    exact = dict.fromkeys(
+        display_name(row.cell.system) for row in rows if not row.cell.num_samples and row.average("nll")
+    )
+    if exact:
         sure = f" without {marks.UNRELIABLE}" if unreliable else ""
-        text += f" Compare with LSTM-LM by filled marks{sure} only."
+        text += f" Compare with {' or '.join(exact)} by filled marks{sure} only."
     if _true_nll(cells, dataset) is not None:
         text += " The thick line is the data's own -log p(x): no bound lies below it in expectation."
     return text + series.reliance(unreliable)

@@ -20,13 +20,14 @@ _MEASURES = {name: estimate for name, estimate in LATENT_USE.items() if name != 
 def caption(cells: Sequence[Cell], dataset: str) -> str:
     """Describe what the figure of these cells shows."""
     unused = [row.cell for row in series.drawn_rows(cells, dataset) if row.cell.unused_latent]
-    text = f"Use of the latent variable. {definitions(_MEASURES)}. At 0, z says nothing about a sentence"
+    about = f"Use of the latent variable. {definitions(_MEASURES)}."
+    text = f"{about} At 0, the posterior says nothing about a sentence"
     if unused and not any(cell.collapsed for cell in unused):
         return (
             f"{text}: the tested epoch lies within KL annealing, before the KL had its full weight, so "
             "this need not be posterior collapse."
         )
-    text += ": the posterior has collapsed, and a decoder that ignores z, too, is a language model"
+    text += ". If the decoder ignores z, too, the model is a language model: the posterior has collapsed"
     if any(not cell.collapsed for cell in unused):
         text += ", unless the tested epoch lies within KL annealing (see the notes on the first table)"
     return f"{text}."

@@ -22,7 +22,7 @@ def texts_of(findings: Iterable[Finding]) -> list[str]:
     return [" ".join([finding.text, *finding.details, *finding.reasons]) for finding in findings]
 
 
-AVERAGING = {"lstm-lm": "none", "lstm-vae": "loss", "lstm-vae-avg": "hidden"}
+AVERAGING = {"lstm-lm": "none", "cnn-lm": "none", "lstm-vae": "loss", "lstm-vae-avg": "hidden"}
 
 WriteRun = Callable[..., RunFolder]
 

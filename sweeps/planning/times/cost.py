@@ -112,9 +112,8 @@ def time_text(seconds: float | None, *, is_rough: bool = False) -> str:
     """A time for a table: ``about 3 min`` if it is rough, ``<1 s``, a dash if it is unknown."""
     if seconds is None:
         return UNKNOWN
-    if 0 < seconds < 0.5:
-        return "<1 s"
-    return f"{'about ' if is_rough else ''}{format_duration(seconds)}"
+    text = "<1 s" if 0 < seconds < 0.5 else format_duration(seconds)
+    return f"{'about ' if is_rough else ''}{text}"
 
 
 def amount_text(amount: float) -> str:

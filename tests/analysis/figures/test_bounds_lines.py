@@ -168,3 +168,12 @@ def test_only_a_gap_that_can_be_seen_is_measured(
     texts = [text.get_text() for text in ax.texts]
     assert (f"{gap:.1f} nats apart" in texts) == shown
     assert ("An arrow measures" in bounds.caption(cells, "toy")) == shown
+
+
+def test_the_caption_names_every_language_model_that_is_drawn(tmp_path: Path, write_run: WriteRun) -> None:
+    for system in ("lstm-lm", "cnn-lm"):
+        write_run(system, dataset="toy", estimates={"nll": 100.0, "ppl": 90.0})
+    for L in (5, 10):
+        write_run("lstm-vae-avg", L, dataset="toy", estimates=averaged(97.0, 105.0))
+    caption = bounds.caption(cells_of(tmp_path), "toy")
+    assert "Compare with LSTM-LM or CNN-LM by filled marks only." in caption
