@@ -104,6 +104,7 @@ def run(options: Options, *, again: str) -> int:
     configs, study, given = grid.configs(), open_study(options.folder), options.chosen_fields()
     notes = [protocol_note(configs)] if grid.protocol == "original" else []
     notes += grid.notes(given)
+    dry_option = "--dry-run" if options.dry_run else "--list" if options.list_runs else ""
     with notices_held_back():  # an error is the only line
         if options.declare_seeds is not None:
             check_declarable(study, configs, options.declare_seeds)
@@ -112,22 +113,21 @@ def run(options: Options, *, again: str) -> int:
         todo = runs_to_start(plan, options.launch)
         if not options.list_runs:
             check_no_search(study, todo)
-        if starts := bool(todo) and not (options.dry_run or options.list_runs):
+        if starts := bool(todo) and not dry_option:
             check_surroundings(options.launch, study)
     workload = Workload(plan=plan, corpora=corpora, study=study, resources=options.launch.resources())
-    dry_option = "--dry-run" if options.dry_run else "--list" if options.list_runs else ""
     notes += declaration_note(study, configs, options.declare_seeds, dry_option=dry_option)
     notes.append(annealing_note(configs, corpora))
     if options.dry_run:
         notes.append(seeds_note(plan.runs, data_hashes(corpora), study, options.declare_seeds))
     lines = [f"note: {note}" for note in notes if note]
-    if options.list_runs:
+    if dry_option:
         print_lines(out, lines)
+    if options.list_runs:
         warn_of_damages(plan)
         print_runs(out, unless_quiet(out), plan)
         return 0
     if options.dry_run:
-        print_lines(out, lines)
         dry_run(options, workload, out)
         if options.write_grid is not None:
             write_grid(options.write_grid, GridFile(grid, options.study))

@@ -107,8 +107,7 @@ def act(options: Options, console: Console) -> int:
     runs, wanted = runs_of(root), selection(options.where)
     if not runs:
         _check_no_storage(options.study, root)
-        if (root / "train.txt").exists():
-            raise InputError(f"{options.study}: is a dataset, with train.txt in it; give a study")
+        _check_no_dataset(root, options.study)
     check_values(wanted, runs)
     chosen = select(runs, wanted)
     if options.action == "list":
@@ -263,11 +262,15 @@ def _target(options: Options, root: Path) -> Path:
             raise InputError(f"--to {options.to}: {folder} is a run; give a study, such as {folder.parent}")
     if target.exists() and not target.is_dir():
         raise InputError(f"--to {options.to}: is a file; give the folder of a study")
-    if (target / "train.txt").exists():
-        raise InputError(f"--to {options.to}: is a dataset, with train.txt in it; give a study")
+    _check_no_dataset(target, f"--to {options.to}")
     named = target if target.name else place  # such as "."
     check_study_name(named.name, "--to: the name of a study cannot be ")
     return target
+
+
+def _check_no_dataset(folder: Path, at: str) -> None:
+    if (folder / "train.txt").exists():
+        raise InputError(f"{at}: is a dataset, with train.txt in it; give a study")
 
 
 def _remove_if_empty(root: Path, gone: Collection[str]) -> bool:

@@ -286,12 +286,12 @@ def _device(attempt: object) -> str:
 def _provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
     # Without a list of attempts, the file itself describes the only one.
     attempts = provenance.get("attempts")
-    last = attempts[-1] if isinstance(attempts, list) and attempts else provenance
+    every = attempts if isinstance(attempts, list) and attempts else [provenance]
+    last = every[-1]
     if not isinstance(last, dict):
         return {}
     row = {key: one_line(str(last[key])) for key in ("commit", "host") if key in last}
-    of_runs = attempts if isinstance(attempts, list) and attempts else [provenance]
-    if devices := dict.fromkeys(map(_device, of_runs)).keys() - {""}:
+    if devices := {*map(_device, every)} - {""}:
         row["device"] = " and ".join(sorted(devices))
     if isinstance(last.get("dirty"), bool):
         row["dirty"] = last["dirty"]

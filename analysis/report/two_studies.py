@@ -133,7 +133,8 @@ def _common_runs(c: Comparison) -> set[str]:
 
 def _with_studies(table: Table, a: Runs, b: Runs) -> Table:
     """The table with the names of the studies, in its files as well."""
-    key, (of_a, of_b) = _study_key(a, b), distinct_names([a.studies[0], b.studies[0]])
+    of_a, of_b = distinct_names([a.studies[0], b.studies[0]])
+    key = f"A: study {of_a}; B: study {of_b}"
     # A comparison's first cell is that of study B, from which A's is subtracted.
     named = {"a": {"study": of_b}, "b": {"study": of_a}}
 
@@ -144,11 +145,6 @@ def _with_studies(table: Table, a: Runs, b: Runs) -> Table:
     return dataclasses.replace(
         table, notes=(key, *table.notes), marks=(key, *table.marks), once=(key, *table.once), csv_rows=rows
     )
-
-
-def _study_key(a: Runs, b: Runs) -> str:
-    names = distinct_names([a.studies[0], b.studies[0]])
-    return f"A: study {names[0]}; B: study {names[1]}"
 
 
 def _labelled_alike(*frames: pd.DataFrame) -> list[list[Cell]]:

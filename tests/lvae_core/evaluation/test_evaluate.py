@@ -54,17 +54,23 @@ def test_there_are_no_estimates_of_half_a_split():
         half.estimates()
 
 
-def test_rows_with_fewer_columns_from_an_earlier_version_are_scored_again():
-    config = tiny.config("lstm-vae-avg", eval_batch_size=2, iw_samples=5)
-    model = tiny.double_model(config, 6)
-    whole = evaluation_of(model, config, EvaluationState())
-    list(whole.score())
+def after_two_batches(model, config) -> EvaluationState:
+    """The state of an evaluation that stopped there."""
     stopped = evaluation_of(model, config, EvaluationState())
     batches = stopped.score()
     next(batches)
     next(batches)
     batches.close()
-    old = EvaluationState(stopped.state.batches, stopped.state.statistics[:, : len(COLUMNS)])
+    return stopped.state
+
+
+def test_rows_with_fewer_columns_from_an_earlier_version_are_scored_again():
+    config = tiny.config("lstm-vae-avg", eval_batch_size=2, iw_samples=5)
+    model = tiny.double_model(config, 6)
+    whole = evaluation_of(model, config, EvaluationState())
+    list(whole.score())
+    stopped = after_two_batches(model, config)
+    old = EvaluationState(stopped.batches, stopped.statistics[:, : len(COLUMNS)])
     resumed = evaluation_of(model, config, old)
     assert len(list(resumed.score())) == 5
     assert resumed.estimates() == whole.estimates()
@@ -76,12 +82,7 @@ def test_rows_from_before_the_cost_of_unknown_words_are_scored_again(system):
     model = tiny.double_model(config, 6)
     whole = evaluation_of(model, config, EvaluationState(), unknown=3)
     list(whole.score())
-    stopped = evaluation_of(model, config, EvaluationState())
-    batches = stopped.score()
-    next(batches)
-    next(batches)
-    batches.close()
-    resumed = evaluation_of(model, config, stopped.state, unknown=3)
+    resumed = evaluation_of(model, config, after_two_batches(model, config), unknown=3)
     assert len(list(resumed.score())) == 5
     assert resumed.estimates() == whole.estimates()
     assert resumed.estimates()["unknown_words"]["value"] > 0
